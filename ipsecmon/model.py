@@ -9,8 +9,9 @@ one. They are different types so that a total can never be added to a total.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Mapping, NamedTuple, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
 __all__ = [
     "Batch",
     "CounterKey",
+    "Counts",
     "Direction",
     "Increment",
     "ObservationPoint",
@@ -99,6 +101,12 @@ class SelfMeasurement:
     value: int
 
 
+class Counts(Protocol):
+    """Where everything that moves counts itself: one call, kinds are short fixed words."""
+
+    def add(self, component: str, kind: str, number: int = 1) -> None: ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """The increments of one closed interval, half-open [start_ns, end_ns), wall clock, ns since 1970.
@@ -110,8 +118,8 @@ class Batch:
     router: str
     start_ns: int
     end_ns: int
-    increments: Tuple[Increment, ...]
-    self_measurements: Tuple[SelfMeasurement, ...] = ()
+    increments: tuple[Increment, ...]
+    self_measurements: tuple[SelfMeasurement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,11 +127,11 @@ class Packets:
     """One drained read of header copies, as columns of one row a packet.
 
     group: u16 NFLOG group. octets: u32 IP length from the header, 0 where it cannot be known.
-    sequence: u32 NFULA_SEQ, counted by the kernel per group. odd: packets per named oddity;
-    they are in the columns too.
+    sequence: NFULA_SEQ, which the kernel counts per group modulo 2**32; -1 where a copy has none.
+    odd: packets per named oddity; they are in the columns too.
     """
 
     group: NDArray[np.uint16]
     octets: NDArray[np.uint32]
-    sequence: NDArray[np.uint32]
+    sequence: NDArray[np.int64]
     odd: Mapping[str, int] = field(default_factory=dict)

@@ -7,6 +7,7 @@ so configuration classes use them as validators.
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Union
 
 __all__ = ["parse_duration", "parse_octets", "parse_rate", "render_octets", "render_rate"]
@@ -23,8 +24,8 @@ def _scaled(text: Union[str, float], units: dict[str, int], what: str, example: 
         names = ", ".join(unit for unit in units if unit)
         raise ValueError(f"not {what}: write a number and one of {names}, such as {example}")
     number, unit = matched.groups()
-    value = float(number) * units[unit]
-    if value != int(value):
+    value = Fraction(number) * units[unit]
+    if value.denominator != 1:
         raise ValueError(f"not {what}: must come to a whole number, such as {example}")
     return int(value)
 

@@ -1,0 +1,62 @@
+# make run     installs what is missing and starts ipsecmon on this machine
+# make test    checks and every test; goes on after a failure, and fails at the end if any part did
+#
+# PYTHON makes the virtual environment VENV: make test PYTHON=python3.12 VENV=build/venv-3.12
+
+PYTHON ?= python3
+export PYTHON
+PATH := $(PATH):/usr/sbin:/sbin
+VENV ?= .venv
+PYTEST := $(VENV)/bin/python -m pytest -q
+AS_ROOT := scripts/as-root
+PARTS := check test-unit test-netns test-guest test-parts
+.PHONY: run venv test $(PARTS) docs clean
+
+run: $(VENV)/run.stamp
+	@$(AS_ROOT) $(VENV)/bin/ipsecmon run $(ARGS)
+
+venv: $(VENV)/test.stamp
+
+# Two stamps in one environment: `run` needs no test tool, and a changed pyproject.toml installs again.
+$(VENV)/run.stamp: pyproject.toml
+	@scripts/ensure-packages run
+	@echo "installing ipsecmon and what it imports into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@scripts/ensure-packages test
+	@echo "installing the test tools into $(VENV)"
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+test: venv
+	@scripts/run-parts $(PARTS)
+
+check: venv
+	@status=0; \
+	$(VENV)/bin/ruff check --output-format=concise . || status=1; \
+	$(VENV)/bin/ruff format --check . || status=1; \
+	$(VENV)/bin/mypy || status=1; \
+	exit $$status
+
+test-unit: venv
+	@$(PYTEST) tests/unit tests/property tests/repo --junitxml=build/unit.xml
+
+test-netns: venv
+	@$(PYTEST) tests/netns --junitxml=build/netns.xml
+
+test-guest: venv
+	@$(AS_ROOT) tests/guest/run-guest -t 900 -w build '$(PYTEST) tests/guest --junitxml=build/guest.xml'
+
+test-parts: venv
+	@$(PYTEST) tests/parts --junitxml=build/parts.xml
+
+docs: venv
+	@mkdir -p build
+	@$(VENV)/bin/python -m ipsecmon.config.reference > build/configuration.md
+	@mv build/configuration.md docs/configuration.md
+
+clean:
+	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,163 @@
+"""The books: what happened on each counter since the last closed interval, by both meters.
+
+In: Packets (folded by group), Readings (differences by Deltas). Out: a Batch a closed interval. Octets and
+packets come from kernel counters alone; copies only ever fill the nflog_* columns and the loss meters.
+A line is the sum of its parts, so it can never disagree with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipsecmon.account.deltas import Deltas
+from ipsecmon.account.loss import LossMeter
+from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+
+__all__ = ["Ledger"]
+
+_GROUPS = 1 << 16
+
+
+@dataclass
+class _Sums:
+    """One counter's Increment under way."""
+
+    octets: int = 0
+    packets: int = 0
+    nflog_octets: int = 0
+    nflog_packets: int = 0
+    lost_packets: int = 0
+    pending_packets: int = 0
+    bridged_octets: int = 0
+    bridged_packets: int = 0
+
+    def add(self, other: _Sums) -> None:
+        for field in _FIELDS:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+    def increment(self, key: CounterKey) -> Increment:
+        return Increment(key, *(getattr(self, field) for field in _FIELDS))
+
+
+_FIELDS = tuple(field.name for field in fields(_Sums))
+
+
+class Ledger:
+    """groups: NFLOG group to key. lines: a line's key to the keys of its parts, which it sums up."""
+
+    def __init__(
+        self,
+        router: str,
+        groups: Mapping[int, CounterKey],
+        lines: Mapping[CounterKey, Sequence[CounterKey]],
+        saved: Iterable[Reading] = (),
+    ) -> None:
+        self._router = router
+        self._lines = lines
+        self._deltas = Deltas(saved)
+        self._tapped = list(groups.values())
+        self._slot_of_group = np.full(_GROUPS, len(groups), np.int64)
+        self._slot_of_group[list(groups)] = np.arange(len(groups))
+        self._seen_octets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
+        self._seen_packets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
+        self._meters = {key: LossMeter() for key in self._tapped}
+        self._open: dict[CounterKey, _Sums] = {}
+        self._since_start: dict[CounterKey, _Sums] = {key: _Sums() for key in self._tapped}
+
+    def adopt(self, readings: Iterable[Reading], pending: Mapping[CounterKey, int]) -> bool:
+        """The first poll: what passed since the saved readings is bridged. False: nothing did.
+
+        pending: copies that were on their way when the last run ended; nobody has read them since.
+        """
+        for key, octets, packets in self._deltas.adopt(readings):
+            self._sums(key).add(_Sums(octets, packets, bridged_octets=octets, bridged_packets=packets))
+        for key, packets in pending.items():
+            self._sums(key).bridged_packets += packets
+        return any(sums.bridged_packets or sums.bridged_octets for sums in self._open.values())
+
+    def begin(self, readings: Iterable[Reading], at_ns: int, copied_all: bool) -> None:
+        """The poll right after the groups were bound. copied_all: they were bound before the rules stood."""
+        for key, octets, packets in self._deltas.advance(readings):
+            self._sums(key).add(_Sums(octets, packets))
+            if key in self._meters:
+                self._meters[key] = LossMeter(0 if copied_all else packets)
+                self._meters[key].update(at_ns, packets, 0)
+
+    def fold(self, packets: Packets) -> int:
+        """Count header copies; returns how many came from a group that is not ours."""
+        slots = self._slot_of_group[packets.group]
+        size = len(self._seen_packets)
+        self._seen_packets += np.bincount(slots, minlength=size)
+        # float64 sums are exact below 2**53, and a read has far fewer octets
+        self._seen_octets += np.bincount(slots, packets.octets, size).astype(np.int64)
+        strangers, self._seen_packets[-1] = int(self._seen_packets[-1]), 0
+        return strangers
+
+    def advance(self, readings: Iterable[Reading], at_ns: int, drained: bool) -> None:
+        """Book readings taken at at_ns (monotonic), and the copies folded since the last time.
+
+        drained: the NFLOG socket was empty at some moment after at_ns.
+        """
+        happened = {key: (octets, packets) for key, octets, packets in self._deltas.advance(readings)}
+        for key, (octets, packets) in happened.items():
+            self._sums(key).add(_Sums(octets, packets))
+        for slot, key in enumerate(self._tapped):
+            self._book_copies(slot, key, happened.get(key, (0, 0))[1], at_ns, drained)
+        self._seen_packets[:] = 0
+        self._seen_octets[:] = 0
+
+    def _book_copies(self, slot: int, key: CounterKey, expected: int, at_ns: int, drained: bool) -> None:
+        seen = int(self._seen_packets[slot])
+        loss = self._meters[key].update(at_ns, expected, seen, drained)
+        sums = self._sums(key)
+        sums.nflog_octets += int(self._seen_octets[slot])
+        sums.nflog_packets += seen
+        sums.lost_packets += loss.lost
+        sums.bridged_packets += loss.uncopied
+        sums.pending_packets = loss.pending
+
+    def renew(self, keys: Iterable[CounterKey]) -> None:
+        """These counters were removed and made again: what passed in between is known to nobody."""
+        for key in keys:
+            if key in self._meters:
+                self._meters[key] = LossMeter()
+
+    def batch(self, start_ns: int, end_ns: int, about_itself: Sequence[SelfMeasurement] = ()) -> Batch:
+        """The open increments as a batch. They stay open until close(): a store may fail."""
+        increments = [sums.increment(key) for key, sums in self._with_lines(self._open).items()]
+        return Batch(self._router, start_ns, end_ns, tuple(increments), tuple(about_itself))
+
+    def close(self) -> None:
+        """The batch is safe: begin the next interval."""
+        for key, sums in self._open.items():
+            total = self._since_start.setdefault(key, _Sums())
+            total.add(sums)
+            total.pending_packets = sums.pending_packets
+        self._open = {}
+
+    def snapshot(self) -> list[Increment]:
+        """Everything since this agent started, the open interval included."""
+        totals: dict[CounterKey, _Sums] = {}
+        for key in {**self._since_start, **self._open}:
+            totals[key] = _Sums()
+            totals[key].add(self._since_start.get(key, _Sums()))
+            if key in self._open:
+                totals[key].add(self._open[key])
+                totals[key].pending_packets = self._open[key].pending_packets
+        return [sums.increment(key) for key, sums in self._with_lines(totals).items()]
+
+    def _with_lines(self, sums: Mapping[CounterKey, _Sums]) -> dict[CounterKey, _Sums]:
+        """Lines first, then everything as it stands."""
+        lines: dict[CounterKey, _Sums] = {}
+        for line, parts in self._lines.items():
+            lines[line] = _Sums()
+            for part in parts:
+                lines[line].add(sums.get(part, _Sums()))
+        return {**lines, **sums}
+
+    def _sums(self, key: CounterKey) -> _Sums:
+        return self._open.setdefault(key, _Sums())

@@ -1,0 +1,318 @@
+"""The agent from start to stop.
+
+Start: store, helper's first look at the counters (what passed while nobody read is bridged), groups and
+rules, baseline, control socket, sinks, ready. Stop: the reverse, within STOP_S, after one last round.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ipsecmon.account.intervals import Intervals
+from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.loss import SETTLE_NS
+from ipsecmon.agent.control import Control, Reply
+from ipsecmon.agent.loop import Loop
+from ipsecmon.agent.observe import notify_systemd
+from ipsecmon.agent.rounds import Parts, Rounds
+from ipsecmon.agent.wiring import Wired
+from ipsecmon.errors import IpsecmonError, SourceError, StoreError
+from ipsecmon.model import CounterKey, Increment, Reading
+
+__all__ = ["Agent", "Look"]
+
+_logger = logging.getLogger(__name__)
+STOP_S = 2.0
+_SINKS_STOP_S = 1.2  # of STOP_S; what is not sent by then stays in the spool
+_LOOK_NS = 1_000_000_000
+_SETTLE_NS = SETTLE_NS + 20_000_000  # and a tick of the slowest kernel clock, 100 Hz
+_STEPS_BACK = "clock.steps_back"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the live table shows: totals since the agent started, and when they were read."""
+
+    monotonic_ns: int
+    totals: Sequence[Increment]
+
+
+class Agent:
+    """wired: everything concrete. remove_rules: on stop (a run without a config leaves nothing).
+
+    look: called about each second with fresh totals, if anybody watches.
+    """
+
+    def __init__(
+        self, wired: Wired, remove_rules: bool = False, look: Optional[Callable[[Look], None]] = None
+    ) -> None:
+        self._wired = wired
+        self._remove_rules = remove_rules
+        self._look = look
+        self._counts = wired.counts
+        self._clock = wired.clock
+        self._loop = Loop(
+            wired.clock,
+            wired.counts,
+            {
+                signal.SIGINT: self.end,
+                signal.SIGTERM: self.end,
+                signal.SIGHUP: self._reopen,
+            },
+        )
+        self._control = Control(
+            wired.folder, self._loop, {"status": self._status, "close-interval": self._close_interval}
+        )
+        self._rounds: Optional[Rounds] = None
+        self._nfmarks_refused: list[str] = []
+        self._ending = False
+        self._unwind: list[Callable[[], object]] = []
+
+    def start(self) -> None:
+        """Raises SourceError and StoreError; what was started by then is stopped again."""
+        try:
+            self._start()
+        except BaseException:
+            self._stop_parts()
+            raise
+
+    def run(self) -> None:
+        """Until a signal. Raises HelperGone."""
+        self._loop.run()
+
+    def end(self) -> None:
+        """Take a last reading, let its copies arrive, end. A second call ends at once."""
+        if self._rounds is None or self._ending:
+            self._loop.end()
+            return
+        self._ending = True
+        self._loop.call_at(self._clock.now().monotonic_ns + _SETTLE_NS, self._loop.end)
+        self._rounds.read()
+
+    def stop(self) -> None:
+        """One last round, then everything in reverse order; says what could not be saved."""
+        notify_systemd("STOPPING=1")
+        try:
+            if self._rounds:
+                self._rounds.close()
+        except IpsecmonError as error:
+            _logger.error("the last interval could not be closed, counters will bridge it error=%s", error)
+        self._stop_parts()
+
+    def _start(self) -> None:
+        wired = self._wired
+        now = self._clock.now()
+        opened = wired.store.start(now)
+        self._unwind.append(wired.store.stop)
+        if opened.moved_aside:
+            _logger.error("store was corrupt, begun afresh; the old one was kept path=%s", opened.moved_aside)
+        for sink, batches in wired.store.forget_sinks_except([one.name for one in wired.outlets]).items():
+            _logger.warning("sink is not configured any more, dropped sink=%s batches=%d", sink, batches)
+        wired.interfaces.start()
+        self._unwind.append(wired.interfaces.stop)
+        ledger = self._bridge()
+        generation = self._begin_counting(ledger)
+        self._start_rounds(ledger, generation)
+        self._control.start()
+        self._unwind.append(self._control.stop)
+        for outlet in wired.outlets:
+            outlet.start()
+        self._unwind.append(self._stop_outlets)
+        notify_systemd("READY=1")
+
+    def _bridge(self) -> Ledger:
+        """The first look: go on where the last run ended, and make a batch of what passed since."""
+        wired = self._wired
+        saved = wired.store.readings()
+        wired.know_saved(list(saved))
+        ledger = Ledger(
+            wired.router,
+            {tap.group: tap.key for tap in wired.plan.taps()},
+            wired.lines,
+            [Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()],
+        )
+        rules = wired.rules.poll()
+        readings = [*wired.interfaces.poll(), *rules.readings]
+        now = self._clock.now()
+        if ledger.adopt(readings, wired.pending()):
+            start_ns = max([wired.store.last_end_ns() or 0, *(one.at_ns for one in saved.values())])
+            batch = ledger.batch(start_ns, max(now.wall_ns, start_ns + 1))
+            wired.store.commit(batch, readings, [one.name for one in wired.outlets], now)
+            _logger.info(
+                "bridged what passed since the last run seconds=%.1f", (now.wall_ns - start_ns) / 1e9
+            )
+        else:
+            wired.store.save_readings(readings, now.wall_ns)
+        ledger.close()
+        return ledger
+
+    def _begin_counting(self, ledger: Ledger) -> int:
+        """Groups and rules. Bound before the rules first stand, not one packet goes uncopied."""
+        wired = self._wired
+        first = wired.rules.poll()
+        known = {reading.key for reading in first.readings}
+        if known:
+            self._apply_rules()
+        self._nflog = wired.open_nflog()
+        self._unwind.append(self._nflog.stop)
+        if not known:
+            self._apply_rules()
+        if self._remove_rules:
+            self._unwind.insert(2, wired.helper.remove_rules)
+        rules = wired.rules.poll()
+        now = self._clock.now()
+        newborn = [Reading(one.key, 0, 0, one.birth) for one in rules.readings if one.key not in known]
+        wired.store.save_readings(newborn, now.wall_ns)
+        ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
+        return rules.generation
+
+    def _start_rounds(self, ledger: Ledger, generation: int) -> None:
+        wired = self._wired
+        now = self._clock.now()
+        intervals = Intervals(
+            wired.interval_s,
+            now.wall_ns,
+            now.monotonic_ns,
+            wired.store.last_start_ns() or -1,
+            int(wired.store.state(_STEPS_BACK) or 0),
+        )
+        parts = Parts(
+            self._clock,
+            self._nflog,
+            wired.rules,
+            wired.interfaces,
+            ledger,
+            intervals,
+            wired.store,
+            [outlet.name for outlet in wired.outlets],
+            self._counts,
+            self._check_rules,
+        )
+        self._rounds = Rounds(parts, generation)
+        self._intervals = intervals
+        self._loop.watch(self._nflog, self._rounds.drain)
+        self._loop.call_at(intervals.due_monotonic_ns(), self._on_time)
+        if self._look:
+            self._loop.call_at(now.monotonic_ns, self._on_look)
+
+    def _on_time(self) -> None:
+        try:
+            self._close_round()
+        finally:
+            self._loop.call_at(self._intervals.due_monotonic_ns(), self._on_time)
+
+    def _close_round(self) -> None:
+        assert self._rounds is not None
+        now = self._clock.now().monotonic_ns
+        if now < self._intervals.due_monotonic_ns():
+            return  # a forced close has moved the boundary
+        self._force_close()
+
+    def _force_close(self) -> None:
+        assert self._rounds is not None
+        try:
+            self._rounds.close()
+        except (SourceError, StoreError):
+            self._intervals.defer(self._clock.now().monotonic_ns)
+            raise
+        for outlet in self._wired.outlets:
+            outlet.notify()
+        notify_systemd("WATCHDOG=1")
+
+    def _on_look(self) -> None:
+        assert self._rounds is not None and self._look is not None
+        self._loop.call_at(self._clock.now().monotonic_ns + _LOOK_NS, self._on_look)
+        self._rounds.read()
+        self._look(Look(self._clock.now().monotonic_ns, self._rounds.snapshot()))
+
+    def _close_interval(self, reply: Reply) -> None:
+        """Read now, close when every copy of what was read has had time to come."""
+        assert self._rounds is not None
+        self._rounds.read()
+
+        def close() -> None:
+            try:
+                self._force_close()
+            except IpsecmonError as error:
+                reply({"error": str(error)})
+                raise
+            assert self._rounds is not None and self._rounds.last_closed is not None
+            reply(
+                {
+                    "closed": {
+                        "start_ns": self._rounds.last_closed.start_ns,
+                        "end_ns": self._rounds.last_closed.end_ns,
+                    }
+                }
+            )
+
+        self._loop.call_at(self._clock.now().monotonic_ns + _SETTLE_NS, close)
+
+    def _check_rules(self, missing: Sequence[CounterKey]) -> int:
+        """Somebody changed a rule set: if ours no longer stands, put it back. Returns the generation."""
+        if not self._wired.helper.rules_stand():
+            self._counts.add("rules", "repaired")
+            _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
+            self._apply_rules()
+        return self._wired.rules.poll().generation
+
+    def _apply_rules(self) -> None:
+        applied = self._wired.helper.apply_rules()
+        if applied.nfmarks_refused != self._nfmarks_refused:
+            for reason in applied.nfmarks_refused:
+                _logger.warning(
+                    "packets are not tagged by nfmark, the policy match goes on alone reason=%s", reason
+                )
+        self._nfmarks_refused = applied.nfmarks_refused
+
+    def _status(self, reply: Reply) -> None:
+        last = self._rounds.last_closed if self._rounds else None
+        sinks = [
+            {
+                "name": outlet.name,
+                "healthy": outlet.state().healthy,
+                "last_error": outlet.state().last_error,
+                "sent_batches": outlet.state().sent_batches,
+                "rejected_points": outlet.state().rejected_points,
+                "backlog_batches": self._wired.store.backlog(outlet.name).batches,
+            }
+            for outlet in self._wired.outlets
+        ]
+        answer: Mapping[str, Any] = {
+            "router": self._wired.router,
+            "interval_s": self._wired.interval_s,
+            "last_interval_end_ns": last.end_ns if last else None,
+            "rules_stand": self._wired.helper.rules_stand(),
+            "nfmarks_refused": self._nfmarks_refused,
+            "dropped_datagrams": self._nflog.dropped_datagrams(),
+            "counts": self._counts.totals(),
+            "sinks": sinks,
+        }
+        reply(dict(answer))
+
+    def _reopen(self) -> None:
+        for outlet in self._wired.outlets:
+            outlet.reopen()
+
+    def _stop_outlets(self) -> None:
+        for outlet in self._wired.outlets:
+            outlet.notify()
+        for outlet in self._wired.outlets:
+            if not outlet.stop(_SINKS_STOP_S / len(self._wired.outlets)):
+                _logger.warning(
+                    "sink did not end in time, its batches stay in the spool sink=%s", outlet.name
+                )
+
+    def _stop_parts(self) -> None:
+        while self._unwind:
+            stop = self._unwind.pop()
+            try:
+                stop()
+            except IpsecmonError as error:
+                _logger.error("stopping: %s", error)
+        self._wired.helper.stop()
+        self._loop.close()

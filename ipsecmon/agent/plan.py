@@ -1,0 +1,150 @@
+"""From the user's config to the plan of the rules: which parts, in which order, on which NFLOG groups.
+
+The order is the partition's: IKE, then ESP of the named peers, then the rest of ESP and NAT-T, then the
+named clear counters as the file has them, then `other`. Inside: the named tunnels with their
+drill-downs, then `inner`, whatever else was decrypted or will be encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Callable, Optional
+
+from ipsecmon.config import Config, Counter
+from ipsecmon.config import Match as ConfigMatch
+from ipsecmon.errors import ConfigError
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
+
+__all__ = ["build_plan", "line_parts"]
+
+Resolve = Callable[[str], tuple[str, ...]]
+_WAYS = (Direction.IN, Direction.OUT)
+_WIRE, _INNER = ObservationPoint.WIRE, ObservationPoint.INNER
+
+
+def build_plan(config: Config, resolve: Resolve, table: str = "ipsecmon") -> Plan:
+    """Raises ConfigError where a peer's name has no address or the NFLOG groups do not suffice."""
+    groups = _Groups(config)
+    tunnels = [counter for counter in config.counters if counter.ipsec]
+    peers = {counter.name: _addresses(counter, resolve) for counter in tunnels}
+    nfmarks = _nfmarks(config, [counter.name for counter in tunnels])
+    plan = Plan(
+        table=table,
+        interfaces=tuple(dict.fromkeys(line.interface for line in config.lines)),
+        parts=tuple(part for way in _WAYS for part in _parts(config, way, groups, peers, nfmarks)),
+        tunnels=tuple(tunnel for way in _WAYS for tunnel in _tunnels(config, way, groups, peers, nfmarks)),
+        nfmark_mask=config.nfmark.mask,
+        receive_buffer=config.nflog.receive_buffer_octets,
+    )
+    plan.check()
+    return plan
+
+
+def line_parts(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
+    """The line as a counter of its own: the sum of its parts, in each direction."""
+    return {
+        CounterKey(line.name, way, _WIRE): [part.tap.key for part in plan.parts if part.tap.direction is way]
+        for line in config.lines
+        for way in _WAYS
+    }
+
+
+class _Groups:
+    """Hands out NFLOG groups: the pinned one, else the next free one of the configured range."""
+
+    def __init__(self, config: Config) -> None:
+        self._pinned = {
+            CounterKey(counter.name, pin.direction, pin.observed_at): pin.group
+            for counter in config.counters
+            for pin in counter.pins
+        }
+        taken = set(self._pinned.values())
+        self._free = (group for group in config.nflog.groups if group not in taken)
+
+    def tap(self, name: str, way: Direction, observed_at: ObservationPoint) -> Tap:
+        group = self._pinned.get(CounterKey(name, way, observed_at))
+        if group is None:
+            group = next(self._free, None)
+        if group is None:
+            raise ConfigError(
+                f"nflog.groups has too few numbers: counter {name!r} gets none; write a wider range"
+            )
+        return Tap(name, way, observed_at, group)
+
+
+def _addresses(counter: Counter, resolve: Resolve) -> tuple[str, ...]:
+    assert counter.ipsec is not None
+    if counter.ipsec.address:
+        return (str(counter.ipsec.address),)
+    found = resolve(counter.ipsec.peer)
+    if not found:
+        raise ConfigError(
+            f"counter {counter.name!r}: peer {counter.ipsec.peer} does not resolve to an address now: "
+            "write its address, or start again when DNS answers"
+        )
+    return found
+
+
+def _nfmarks(config: Config, names: Sequence[str]) -> dict[str, Optional[int]]:
+    """A value inside the mask for each tunnel, from 1 up; none where the mask has no room or is off."""
+    lowest = config.nfmark.mask & -config.nfmark.mask
+    room = config.nfmark.mask // lowest
+    if config.nfmark.use == "off" or len(names) > room:
+        return dict.fromkeys(names)
+    return {name: (position + 1) * lowest for position, name in enumerate(names)}
+
+
+def _parts(
+    config: Config,
+    way: Direction,
+    groups: _Groups,
+    peers: Mapping[str, tuple[str, ...]],
+    nfmarks: Mapping[str, Optional[int]],
+) -> Iterator[Part]:
+    yield Part(Kind.IKE, groups.tap("ike", way, _WIRE))
+    for name, addresses in peers.items():
+        tag = nfmarks[name] if way is Direction.IN else None  # what comes out of the ESP inherits it
+        yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=addresses, nfmark=tag)
+    yield Part(Kind.ESP, groups.tap("esp", way, _WIRE))
+    yield Part(Kind.NATT, groups.tap("nat-t", way, _WIRE))
+    for counter in config.counters:
+        if counter.match and not counter.inside_tunnel:
+            yield Part(Kind.CLEAR, groups.tap(counter.name, way, _WIRE), match=_match(counter.match))
+    yield Part(Kind.OTHER, groups.tap("other", way, _WIRE))
+
+
+def _tunnels(
+    config: Config,
+    way: Direction,
+    groups: _Groups,
+    peers: Mapping[str, tuple[str, ...]],
+    nfmarks: Mapping[str, Optional[int]],
+) -> Iterator[Tunnel]:
+    for name, addresses in peers.items():
+        inside = tuple(
+            Inside(groups.tap(counter.name, way, _INNER), _match(counter.match))
+            for counter in config.counters
+            if counter.match and counter.inside_tunnel == name
+        )
+        tag = nfmarks[name] if way is Direction.OUT else None  # the ESP inherits it
+        yield Tunnel(groups.tap(name, way, _INNER), addresses, inside, tag)
+    yield Tunnel(groups.tap("inner", way, _INNER))
+
+
+def _match(match: ConfigMatch) -> Match:
+    def networks(values: Sequence[object]) -> tuple[str, ...]:
+        return tuple(str(value) for value in values)
+
+    return Match(
+        protocols=match.protocols,
+        ports=match.port,
+        source_ports=match.source_port,
+        destination_ports=match.destination_port,
+        host=networks(match.host),
+        local=networks(match.local),
+        remote=networks(match.remote),
+        source=networks(match.source),
+        destination=networks(match.destination),
+        lan_view=match.view == "lan",
+    )

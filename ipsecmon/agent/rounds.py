@@ -1,0 +1,170 @@
+"""One round: read every counter in one pass, drain the copies, book, and close the interval when it is due.
+
+The order is what makes the numbers true: counters before copies (a copy that is seen has been counted),
+the store before the sinks (a batch that is sent can be found again), and books are closed only when
+the store has them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from ipsecmon.account.intervals import Intervals
+from ipsecmon.account.ledger import Ledger
+from ipsecmon.agent.observe import Counters, ResourceUse
+from ipsecmon.clock import Clock, Moment
+from ipsecmon.errors import SourceError, StoreError
+from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+
+__all__ = ["Parts", "Rounds"]
+
+_logger = logging.getLogger(__name__)
+_DRAIN_READS = 256  # buffers of 4 MiB at most in one round; more than any socket buffer holds
+_STEPS_BACK = "clock.steps_back"
+
+
+class CopySource(Protocol):
+    def poll(self) -> list[Packets]: ...
+    def dropped_datagrams(self) -> int: ...
+
+
+class RuleSource(Protocol):
+    def poll(self) -> RuleReadings: ...
+
+
+class RuleReadings(Protocol):
+    @property
+    def readings(self) -> list[Reading]: ...
+    @property
+    def missing(self) -> list[CounterKey]: ...
+    @property
+    def generation(self) -> int: ...
+
+
+class InterfaceCounters(Protocol):
+    def poll(self) -> list[Reading]: ...
+
+
+class Books(Protocol):
+    """The store, as a round needs it."""
+
+    def commit(
+        self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment
+    ) -> None: ...
+    def set_state(self, key: str, value: str) -> None: ...
+    def spool_dropped(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone."""
+
+    clock: Clock
+    copies: CopySource
+    rules: RuleSource
+    interfaces: InterfaceCounters
+    ledger: Ledger
+    intervals: Intervals
+    store: Books
+    sinks: Sequence[str]
+    counts: Counters
+    check_rules: Callable[[Sequence[CounterKey]], int]
+
+
+class Rounds:
+    """generation: of the rule sets when counting began."""
+
+    def __init__(self, parts: Parts, generation: int) -> None:
+        self._parts = parts
+        self._generation = generation
+        self._readings: dict[CounterKey, Reading] = {}
+        self._resources = ResourceUse()
+        self._dropped_before = 0
+        self._store_failed = False
+        self._source_failed = False
+        self.last_closed: Optional[Batch] = None
+
+    def drain(self) -> bool:
+        """Fold all copies that are there. False: more came than one round takes."""
+        for _ in range(_DRAIN_READS):
+            batches = self._parts.copies.poll()
+            if not batches:
+                return True
+            for packets in batches:
+                strangers = self._parts.ledger.fold(packets)
+                if strangers:
+                    self._parts.counts.add("nflog", "unknown-group", strangers)
+        return False
+
+    def read(self) -> None:
+        """Read all counters, drain, book. Raises HelperGone; other refusals are counted and said once."""
+        parts = self._parts
+        readings = parts.interfaces.poll()
+        try:
+            rules = parts.rules.poll()
+        except SourceError as error:
+            self._complain(error)
+            raise
+        self._source_failed = False
+        at_ns = parts.clock.now().monotonic_ns
+        readings += rules.readings
+        drained = self.drain()
+        parts.ledger.advance(readings, at_ns, drained)
+        self._readings.update((reading.key, reading) for reading in readings)
+        if rules.missing or rules.generation != self._generation:
+            self._generation = parts.check_rules(rules.missing)
+            parts.ledger.renew(rules.missing)
+
+    def close(self) -> Batch:
+        """Read, and close the interval that is running. Raises StoreError; the increments stay open then."""
+        self.read()
+        parts = self._parts
+        now = parts.clock.now()
+        span = parts.intervals.span(now.wall_ns, now.monotonic_ns)
+        if span.stepped_ns:
+            parts.counts.add("agent", "clock-steps")
+            _logger.warning("the wall clock was stepped seconds=%.1f", span.stepped_ns / 1e9)
+        counted = parts.counts.since_reported()
+        batch = parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *self._levels()])
+        try:
+            parts.store.commit(batch, self._readings.values(), parts.sinks, now)
+        except StoreError as error:
+            self._complain_of_store(error)
+            raise
+        self._store_failed = False
+        parts.counts.mark_reported(counted)
+        parts.ledger.close()
+        self._close_interval(now)
+        self.last_closed = batch
+        return batch
+
+    def snapshot(self) -> list[Increment]:
+        """Everything since the agent started."""
+        return self._parts.ledger.snapshot()
+
+    def _close_interval(self, now: Moment) -> None:
+        intervals = self._parts.intervals
+        before = intervals.steps_back
+        intervals.close(now.wall_ns, now.monotonic_ns)
+        if intervals.steps_back != before:
+            self._parts.store.set_state(_STEPS_BACK, str(intervals.steps_back))
+
+    def _levels(self) -> list[SelfMeasurement]:
+        dropped = self._parts.copies.dropped_datagrams()
+        since, self._dropped_before = dropped - self._dropped_before, dropped
+        return [*self._resources.measure(), SelfMeasurement("nflog", "dropped-datagrams", since)]
+
+    def _complain_of_store(self, error: StoreError) -> None:
+        self._parts.counts.add("store", "failed-commits")
+        if not self._store_failed:
+            _logger.error("store refuses, counting goes on and is kept in memory error=%s", error)
+        self._store_failed = True
+
+    def _complain(self, error: SourceError) -> None:
+        self._parts.counts.add("rules", "failed-reads")
+        if not self._source_failed:
+            _logger.error("counters cannot be read error=%s", error)
+        self._source_failed = True

@@ -1,0 +1,3 @@
+"""The commands: thin, each parses its arguments, calls and prints."""
+
+from __future__ import annotations

@@ -1,0 +1,55 @@
+"""`ipsecmon check`: is this file right, and if not, what to mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from ipsecmon.config import Config, ConfigErrors, json_schema, load, warnings
+from ipsecmon.units import render_rate
+
+__all__ = ["check_command"]
+
+
+@click.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of such a file, for editors.")
+def check_command(file: Optional[Path], schema: bool) -> None:
+    """Check a configuration FILE and say everything that is wrong with it."""
+    if schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+    elif file is None:
+        raise click.UsageError("name the configuration file to check")
+    else:
+        _check(file)
+
+
+def _check(file: Path) -> None:
+    try:
+        config = load(file)
+    except ConfigErrors as errors:
+        click.echo(str(errors), err=True)
+        raise SystemExit(1) from None
+    click.echo(f"{file}: ok")
+    for row in _summary(config):
+        click.echo(f"  {row}")
+    for warning in warnings(config):
+        click.echo(f"warning: {warning}")
+
+
+def _summary(config: Config) -> Iterator[str]:
+    yield f"router    {config.router}, every {config.interval_s} s"
+    for line in config.lines:
+        capacity = line.capacity
+        rates = (
+            f", in {render_rate(capacity.in_bits_per_s)}, out {render_rate(capacity.out_bits_per_s)}"
+            if capacity
+            else ""
+        )
+        yield f"line      {line.name} on {line.interface}{rates}"
+    yield f"counters  {', '.join(counter.name for counter in config.counters) or 'none of its own'}"
+    yield f"sinks     {', '.join(entry.kind for entry in config.sinks) or 'none: only the own history'}"

@@ -1,0 +1,105 @@
+"""The live table of `ipsecmon run` on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Optional
+
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ipsecmon.agent.lifecycle import Look
+from ipsecmon.config import Config
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.units import render_octets, render_rate
+
+__all__ = ["LiveTable", "table_of"]
+
+_POINTS = {
+    ObservationPoint.NIC: "interface",
+    ObservationPoint.WIRE: "on the wire",
+    ObservationPoint.INNER: "inside IPsec",
+}
+
+
+class LiveTable:
+    """Redrawn at each look; rates are between two looks."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._before: Optional[Look] = None
+        self._live = Live(console=Console(), auto_refresh=False, transient=False)
+        self._live.start()
+
+    def show(self, look: Look) -> None:
+        self._live.update(table_of(self._config, look, self._before), refresh=True)
+        self._before = look
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def table_of(config: Config, look: Look, before: Optional[Look]) -> Table:
+    """One row a counter and observation point, both directions side by side."""
+    seconds = (look.monotonic_ns - before.monotonic_ns) / 1e9 if before else 0.0
+    now = {one.key: one for one in look.totals}
+    past = {one.key: one for one in before.totals} if before else {}
+    lines = ", ".join(f"{line.name} ({line.interface})" for line in config.lines)
+    table = Table(
+        title=f"{config.router}: {lines}",
+        caption="octets by kernel counters since the start; copies: packets seen by NFLOG, and lost",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("counter", no_wrap=True)
+    for heading in ("in", "total in", "out", "total out", "packets", "copies", "lost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    names = {line.name for line in config.lines}
+    for point in (ObservationPoint.NIC, ObservationPoint.WIRE, ObservationPoint.INNER):
+        keys = _named(now, point)
+        if keys:
+            table.add_row(Text(_POINTS[point], style="dim italic"))
+        for name in sorted(keys, key=lambda one: one not in names):
+            table.add_row(*_cells(name, point, now, past, seconds, is_line=name in names))
+        if keys:
+            table.add_section()
+    return table
+
+
+def _named(totals: Iterable[CounterKey], point: ObservationPoint) -> list[str]:
+    return list(dict.fromkeys(key.name for key in totals if key.observed_at is point))
+
+
+def _cells(
+    name: str,
+    point: ObservationPoint,
+    now: Mapping[CounterKey, Increment],
+    past: Mapping[CounterKey, Increment],
+    seconds: float,
+    is_line: bool,
+) -> list[Text]:
+    style = "bold" if is_line else ""
+    cells = [Text(f"  {name}", style=style)]
+    both = [now.get(key, Increment(key, 0, 0)) for key in _both_ways(name, point)]
+    for total in both:
+        last = past.get(total.key)
+        octets = total.octets - last.octets if last else 0
+        rate = render_rate(octets * 8 / seconds) if seconds else ""
+        cells += [
+            Text(rate, style=style or ("" if octets else "dim")),
+            Text(render_octets(total.octets), style=style),
+        ]
+    cells.append(Text(f"{sum(total.packets for total in both):,}"))
+    if point is not ObservationPoint.NIC:
+        lost = sum(total.lost_packets for total in both)
+        cells.append(Text(f"{sum(total.nflog_packets for total in both):,}"))
+        cells.append(Text(f"{lost:,}", style="red" if lost else "dim"))
+    return cells
+
+
+def _both_ways(name: str, point: ObservationPoint) -> list[CounterKey]:
+    return [CounterKey(name, way, point) for way in (Direction.IN, Direction.OUT)]

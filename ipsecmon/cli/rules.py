@@ -1,0 +1,81 @@
+"""`ipsecmon rules`: show, install, remove or check the rules of a config."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ipsecmon.agent.plan import build_plan
+from ipsecmon.cli.options import config_option
+from ipsecmon.config import load
+from ipsecmon.config.advice import resolve_host
+from ipsecmon.helper.capabilities import drop_all
+from ipsecmon.helper.client import Helper
+from ipsecmon.ruleset.model import Plan
+from ipsecmon.ruleset.nft import render
+
+__all__ = ["rules_group"]
+
+
+@click.group("rules")
+def rules_group() -> None:
+    """The netfilter rules of a config."""
+
+
+@rules_group.command("show")
+@config_option
+def show(config_file: Path) -> None:
+    """Print the rules as nft text, as for a router that does no NAT, and the NFLOG groups."""
+    plan = _plan(config_file)
+    for tap in plan.taps():  # the object's name is made of safe characters; the user's name might not be
+        click.echo(f"# group {tap.group}: {tap.object_name}")
+    click.echo(render(plan), nl=False)
+
+
+@rules_group.command("install")
+@config_option
+def install(config_file: Path) -> None:
+    """Install the rules, or bring them up to date; counters keep their values."""
+    with _helper(_plan(config_file)) as helper:
+        applied = helper.apply_rules()
+    for reason in applied.nfmarks_refused:
+        click.echo(f"packets are not tagged by nfmark: {reason}", err=True)
+    click.echo("rules installed")
+
+
+@rules_group.command("remove")
+@config_option
+def remove(config_file: Path) -> None:
+    """Remove the rules and their counters. A running agent would put them back: stop it first."""
+    with _helper(_plan(config_file)) as helper:
+        helper.remove_rules()
+    click.echo("rules removed")
+
+
+@rules_group.command("status")
+@config_option
+def status(config_file: Path) -> None:
+    """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
+    with _helper(_plan(config_file)) as helper:
+        stand = helper.rules_stand()
+    click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
+    sys.exit(0 if stand else 1)
+
+
+def _plan(config_file: Path) -> Plan:
+    return build_plan(load(config_file), resolve_host)
+
+
+@contextlib.contextmanager
+def _helper(plan: Plan) -> Iterator[Helper]:
+    helper = Helper(plan)
+    helper.start()
+    try:
+        drop_all()
+        yield helper
+    finally:
+        helper.stop()

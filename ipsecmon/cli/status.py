@@ -1,0 +1,73 @@
+"""`ipsecmon status`: how the running agent is, for people, programs and exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ipsecmon.agent.control import NotRunning, ask
+from ipsecmon.cli.options import config_option, json_option
+from ipsecmon.config import load
+
+__all__ = ["status_command"]
+
+TROUBLE, NOT_RUNNING = 1, 3
+
+
+@click.command("status")
+@config_option
+@json_option
+def status_command(config_file: Path, as_json: bool) -> None:
+    """Say how the agent is. Exit status: 0 all is well, 1 something is not, 3 it is not running."""
+    config = load(config_file)
+    try:
+        answer = ask(Path(config.store.path), "status")
+    except NotRunning as error:
+        click.echo(f"ipsecmon: {error}", err=True)
+        sys.exit(NOT_RUNNING)
+    troubles = _troubles(answer)
+    if as_json:
+        click.echo(json.dumps({**answer, "troubles": troubles}, indent=2))
+    else:
+        _show(answer, troubles)
+    sys.exit(TROUBLE if troubles else 0)
+
+
+def _troubles(answer: dict[str, Any]) -> list[str]:
+    troubles = [] if answer["rules_stand"] else ["the rules do not stand as they should"]
+    for sink in answer["sinks"]:
+        if not sink["healthy"]:
+            troubles.append(f"sink {sink['name']}: {sink['last_error']}")
+    return troubles
+
+
+def _show(answer: dict[str, Any], troubles: list[str]) -> None:
+    console = Console()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("router", answer["router"])
+    table.add_row("interval", f"{answer['interval_s']} s, {_age(answer['last_interval_end_ns'])}")
+    table.add_row("rules", "installed" if answer["rules_stand"] else "[red]not as they should be[/]")
+    for reason in answer["nfmarks_refused"]:
+        table.add_row("nfmark", f"not written: {reason}")
+    table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
+    for sink in answer["sinks"]:
+        state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
+        table.add_row(f"sink {sink['name']}", f"{state}, {sink['backlog_batches']} batches waiting")
+    for name, number in answer["counts"].items():
+        table.add_row(name, f"{number:,}")
+    console.print(table)
+    if not troubles:
+        console.print("[green]all is well[/]")
+
+
+def _age(end_ns: int | None) -> str:
+    if end_ns is None:
+        return "none closed yet"
+    return f"last closed {max(0.0, time.time() - end_ns / 1e9):.0f} s ago"

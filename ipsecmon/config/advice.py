@@ -1,0 +1,80 @@
+"""What is allowed but may not be meant, or is not there at this moment. Nothing here stops the agent."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+
+from ipsecmon.config.settings import Config
+
+__all__ = ["Resolve", "resolve_host", "warnings"]
+
+Resolve = Callable[[str], tuple[str, ...]]
+
+_INTERFACES = Path("/sys/class/net")
+
+
+def warnings(config: Config, interfaces: Path = _INTERFACES, resolve: Optional[Resolve] = None) -> list[str]:
+    """One line each, in the order of the file. Host names are looked up, which may take seconds."""
+    return [
+        *_missing_interfaces(config, interfaces),
+        *_peers(config, resolve or resolve_host),
+        *_shadowed_matches(config),
+        *_missing_files(config),
+    ]
+
+
+def resolve_host(name: str) -> tuple[str, ...]:
+    """Its addresses, sorted; none where it does not resolve."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(sorted({str(address[4][0]) for address in found}))
+
+
+def _missing_interfaces(config: Config, interfaces: Path) -> Iterator[str]:
+    for line in config.lines:
+        if not (interfaces / line.interface).exists():
+            yield f"line {line.name}: there is no interface {line.interface} now"
+
+
+def _peers(config: Config, resolve: Resolve) -> Iterator[str]:
+    owners: dict[str, str] = {}
+    for counter in config.counters:
+        if counter.ipsec is None:
+            continue
+        peer = counter.ipsec.peer
+        addresses = (peer,) if counter.ipsec.address else resolve(peer)
+        if not counter.ipsec.address:
+            meaning = f"resolves to {', '.join(addresses)}" if addresses else "does not resolve now"
+            yield f"counter {counter.name}: peer {peer} {meaning}"
+        for address in addresses:
+            owner = owners.setdefault(address, counter.name)
+            if owner != counter.name:
+                yield f"counter {counter.name}: peer {address} is counter {owner}'s too, which comes first"
+
+
+def _shadowed_matches(config: Config) -> Iterator[str]:
+    for counter in config.counters:
+        if counter.match is not None and counter.match.is_ike and counter.inside_tunnel is None:
+            yield (
+                f"counter {counter.name}: will stay at 0, because udp ports 500 and 4500 are counted "
+                "before it, by the built-in parts ike and nat-t"
+            )
+
+
+def _missing_files(config: Config) -> Iterator[str]:
+    for entry in config.sinks:
+        for key, value in entry.settings:
+            if key.endswith("_file") and isinstance(value, Path) and not _is_file(value):
+                yield f"sink {entry.kind}: {key} {value} cannot be read now"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False

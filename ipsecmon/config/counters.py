@@ -1,0 +1,119 @@
+"""A named counter of the user's: an IPsec tunnel, or a share of clear or of decrypted traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, NamedTuple, Optional
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from ipsecmon.config.fields import Choice, Name, OneOrMany, Peer
+from ipsecmon.config.match import Match
+from ipsecmon.config.readers import IPAddress, parse_address
+from ipsecmon.config.section import Section
+from ipsecmon.model import Direction, ObservationPoint
+
+__all__ = ["BUILT_IN_PARTS", "Counter", "Ipsec", "NflogPin", "OwnName", "Pin"]
+
+BUILT_IN_PARTS = ("esp", "nat-t", "ike", "other", "inner")
+
+
+def _not_built_in(name: str) -> str:
+    if name.casefold() in BUILT_IN_PARTS:
+        raise ValueError(f"is the name of a built-in part; not allowed: {', '.join(BUILT_IN_PARTS)}")
+    return name
+
+
+OwnName = Annotated[Name, AfterValidator(_not_built_in)]
+
+
+class Pin(NamedTuple):
+    """One NFLOG group, fixed by the user, and the copy that goes to it."""
+
+    group: int
+    direction: Direction
+    observed_at: ObservationPoint
+
+
+class Ipsec(Section):
+    """An IPsec tunnel, named by its far end."""
+
+    NOT_YET: ClassVar[Mapping[str, str]] = {
+        "subnets": "write peer: and the other gateway's address",
+        "connection": "write peer: and the other gateway's address",
+        "reqid": "write peer: and the other gateway's address",
+    }
+
+    peer: Peer = Field(
+        description="The other gateway: its IP address, or a host name, which is resolved at start."
+    )
+
+    @property
+    def address(self) -> Optional[IPAddress]:
+        """The peer's address, None where a host name has to be resolved."""
+        return parse_address(self.peer)
+
+
+class NflogPin(Section):
+    """Fixes the NFLOG group of one of a counter's header copies."""
+
+    group: Annotated[int, Field(strict=True, ge=1, le=65535)] = Field(
+        description="NFLOG group number, 1 to 65535; one group serves one copy."
+    )
+    direction: Annotated[Literal["in", "out"], Choice("in", "out")] = Field(
+        description="Which direction's copy, relative to this router."
+    )
+    observed_at: Optional[Annotated[Literal["wire", "inner"], Choice("wire", "inner")]] = Field(
+        None,
+        description="Where the copy is taken: `wire` on the line, `inner` inside the tunnel. "
+        "Default: `wire`, and `inner` for a counter with `inside_tunnel`.",
+    )
+
+
+class Counter(Section):
+    """One named counter; it has exactly one of `ipsec` and `match`."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["ipsec"]}, {"required": ["match"]}]})
+
+    NOT_YET: ClassVar[Mapping[str, str]] = {"inside": "leave it out"}
+
+    name: OwnName = Field(
+        description="Its name in every report and series: 1 to 64 characters, unlike any other "
+        "counter's or line's, also when letter case is ignored."
+    )
+    ipsec: Optional[Ipsec] = Field(None, description="Count this IPsec tunnel.")
+    match: Optional[Match] = Field(None, description="Count these clear packets of the line.")
+    inside_tunnel: Optional[str] = Field(
+        None,
+        description="Name of a counter with `ipsec`: take `match` inside that tunnel, not on the line.",
+    )
+    nflog: Annotated[tuple[NflogPin, ...], OneOrMany()] = Field(
+        (), description="Fixed NFLOG group numbers; without it the agent takes them from `nflog.groups`."
+    )
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """The fixed groups, each with its observation point."""
+        default = "inner" if self.inside_tunnel else "wire"
+        return tuple(
+            Pin(pin.group, Direction(pin.direction), ObservationPoint(pin.observed_at or default))
+            for pin in self.nflog
+        )
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Counter:
+        if (self.ipsec is None) == (self.match is None):
+            raise ValueError("needs exactly one of ipsec and match")
+        if self.inside_tunnel is not None and self.match is None:
+            raise ValueError("inside_tunnel goes with match, not with ipsec")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_pinned_copies(self) -> Counter:
+        copies = [(pin.direction, pin.observed_at) for pin in self.pins]
+        if len(set(copies)) < len(copies):
+            raise ValueError("nflog fixes two groups for one direction and observation point")
+        point = ObservationPoint.INNER if self.inside_tunnel else ObservationPoint.WIRE
+        if self.match is not None and any(pin.observed_at is not point for pin in self.pins):
+            raise ValueError(f"nflog: a counter with this match is observed at {point.value} only")
+        return self

@@ -1,0 +1,132 @@
+"""Installing, verifying and removing the plan with nft(8). All text is rendered here, from the plan."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ipsecmon.errors import RulesRefused
+from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_tables
+from ipsecmon.ruleset.model import Plan
+from ipsecmon.ruleset.nft import plan_chain, render, render_removal
+
+__all__ = ["Applied", "adapted", "apply_rules", "remove_rules", "rules_stand"]
+
+_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH
+_TIMEOUT_S = 30
+OUR_TABLES = ("ipsecmon", "ipsecmon_live")
+
+
+class Applied(NamedTuple):
+    """nfmarks_refused: why packets are not tagged; empty: they are, or nothing asks for it."""
+
+    does_nat: bool
+    nfmarks_refused: list[str]
+
+
+def apply_rules(plan: Plan) -> Applied:
+    """Install or replace, in one transaction. Raises RulesRefused."""
+    fitted, refused = adapted(plan)
+    text = render(fitted)
+    stale = _stale_chains(plan.table, text)
+    # the old rules are flushed by the time a stale chain goes: nothing refers to it any more
+    _nft("-f", "-", text=text + "".join(f"delete chain inet {plan.table} {name}\n" for name in stale))
+    return Applied(fitted.does_nat, refused)
+
+
+def remove_rules(plan: Plan) -> None:
+    """Take the table away with everything in it, or do nothing. Raises RulesRefused."""
+    _nft("-f", "-", text=render_removal(plan))
+
+
+def rules_stand(plan: Plan) -> bool:
+    """Whether exactly this plan is installed and whole, as this router is now. Raises RulesRefused."""
+    fitted, _ = adapted(plan)
+    listed = _table(plan.table)
+    chains = {item["chain"]["name"] for item in listed if "chain" in item}
+    if plan_chain(fitted) not in chains:
+        return False
+    installed = sum("rule" in item for item in listed)
+    return installed == _count_rules(render(fitted))
+
+
+def adapted(plan: Plan) -> tuple[Plan, list[str]]:
+    """The plan as this router allows it, and why nfmarks are left alone if they are."""
+    nft_text = without_tables(_nft("-s", "list", "ruleset"), OUR_TABLES)
+    iptables_text = _first_output("iptables-save", "iptables-legacy-save")
+    fitted = replace(plan, does_nat=does_nat(nft_text, iptables_text))
+    if not plan.writes_nfmarks():
+        return fitted, []
+    listings = {
+        "nft": nft_text,
+        "iptables": iptables_text,
+        "ip rule": _output("ip", "rule") + _output("ip", "-6", "rule"),
+        "ip xfrm": _output("ip", "xfrm", "state", "list", "nokeys") + _output("ip", "xfrm", "policy"),
+        "tc": "".join(_output("tc", "filter", "show", "dev", name) for name in plan.interfaces),
+    }
+    refused = nfmark_overlaps(listings, plan.nfmark_mask)
+    return (fitted.without_nfmarks() if refused else fitted), refused
+
+
+def _stale_chains(table: str, text: str) -> list[str]:
+    chains = [item["chain"]["name"] for item in _table(table) if "chain" in item]
+    return [name for name in chains if f"chain {name} {{" not in text]
+
+
+def _count_rules(text: str) -> int:
+    """Rules in rendered text: the lines inside chains but the one that declares a base chain."""
+    return sum(
+        line.startswith("    ") and not line.lstrip().startswith("type ") for line in text.splitlines()
+    )
+
+
+def _table(name: str) -> list[dict[str, Any]]:
+    """nft's JSON objects of our table; [] if there is none."""
+    if f"table inet {name}\n" not in _nft("list", "tables"):
+        return []
+    listing: list[dict[str, Any]] = json.loads(_nft("-j", "-t", "list", "table", "inet", name))["nftables"]
+    return listing
+
+
+def _nft(*arguments: str, text: str = "") -> str:
+    program = _program("nft")
+    if program is None:
+        raise RulesRefused("nft is not installed: install the package nftables")
+    done = _run(program, arguments, text)
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:300]
+        raise RulesRefused(f"nft refused our rules: {said or f'exit status {done.returncode}'}")
+    return done.stdout
+
+
+def _output(name: str, *arguments: str) -> str:
+    """What a program says, or nothing if it is not there or fails: then it has nothing to overlap with."""
+    program = _program(name)
+    return _run(program, arguments, "").stdout if program else ""
+
+
+def _first_output(*names: str) -> str:
+    return next((text for text in map(_output, names) if text), "")
+
+
+def _program(name: str) -> str | None:
+    return next((f"{folder}/{name}" for folder in _FOLDERS if Path(folder, name).exists()), None)
+
+
+def _run(program: str, arguments: tuple[str, ...], text: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [program, *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={"PATH": ":".join(_FOLDERS), "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RulesRefused(f"{program} did not end within {_TIMEOUT_S} s") from error

@@ -1,0 +1,224 @@
+"""A Plan as native nft text (nft(8); tried with 1.0.6, which wants each rule on a line of its own).
+
+One own table. Re-installing flushes its rules and declares its counters again in one transaction, so
+no packet is missed and the counters keep their values. Base chains stand right after our NAT
+(−99 in, +300 out), where the decrypted second pass is told by its secpath and the plaintext before
+encryption by its route. A packet the kernel loops back (a multicast we send and have joined) would pass
+postrouting twice: those are counted in output. Where the router does NAT, the source of a leaving packet
+before it is asked of conntrack, which NAT needs anyway; where it does not, conntrack is left alone.
+
+Everything in the text is a number, an address that was parsed, or a name made by ruleset.model: no
+word of the user's gets into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from ipsecmon.model import Direction
+from ipsecmon.ruleset.conditions import Conjunction, conjunctions
+from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
+
+__all__ = ["plan_chain", "render", "render_removal"]
+
+THRESHOLD = 512  # copies in one datagram; the smaller of this and the socket's own holds
+_SNAP = {4: 28, 6: 48}  # octets: IP header, ports or SPI; nothing of the payload
+_SNAP_NATT = {4: 36, 6: 56}  # octets: the SPI stands behind the UDP header
+_FAMILY = {4: "ip", 6: "ip6"}
+_TO_MANY = ("meta nfproto ipv4 fib daddr type { broadcast, multicast }", "ip6 daddr ff00::/8")
+
+
+def render(plan: Plan) -> str:
+    """The transaction that installs the plan, over an older one of ours or none."""
+    lines = [f"add table inet {plan.table}", f"flush table inet {plan.table}", f"table inet {plan.table} {{"]
+    for tap in plan.taps():
+        lines += [f"  counter {tap.object_name} {{", "  }"]
+    lines += [f"  chain {plan_chain(plan)} {{", "  }"]
+    for chain, body in _chains(plan):
+        lines += [f"  chain {chain} {{", *(f"    {line}" for line in body), "  }"]
+    return "\n".join([*lines, "}", ""])
+
+
+def render_removal(plan: Plan) -> str:
+    """The transaction that takes the table away, whether or not it is there."""
+    return f"add table inet {plan.table}\ndelete table inet {plan.table}\n"
+
+
+def plan_chain(plan: Plan) -> str:
+    """The name of an empty chain that says which plan is installed."""
+    return "plan_" + hashlib.sha256(plan.encode().encode()).hexdigest()[:16]
+
+
+def _chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
+    """Called chains come before their callers."""
+    for part in plan.parts:
+        yield (
+            part.tap.object_name,
+            [*_tag(plan, part.nfmark), *_tap_lines(part.tap, _SNAP, part.kind in (Kind.PEER, Kind.NATT))],
+        )
+    for tunnel in plan.tunnels:
+        for inside in tunnel.inside:
+            yield inside.tap.object_name, _tap_lines(inside.tap, _SNAP)
+        yield tunnel.tap.object_name, _tunnel_lines(plan, tunnel)
+    for direction in (Direction.IN, Direction.OUT):
+        yield f"line_{direction.value}", list(_dispatch_parts(plan, direction))
+        yield f"inner_{direction.value}", list(_dispatch_tunnels(plan, direction))
+    yield from _base_chains(plan)
+
+
+def _base_chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
+    names = "{ " + ", ".join(f'"{name}"' for name in plan.interfaces) + " }"
+    arriving = f"iifname {names} meta secpath missing fib saddr type != local jump line_in"
+    leaving = f"oifname {names} rt ipsec missing"
+    yield (
+        "arriving",
+        [
+            "type filter hook prerouting priority -99; policy accept;",
+            "meta secpath exists jump inner_in",
+            *([arriving] if plan.interfaces else []),
+        ],
+    )
+    yield (
+        "sent_to_many",
+        [
+            "type filter hook output priority -99; policy accept;",
+            *(f"{leaving} {to_many} jump line_out" for to_many in _TO_MANY if plan.interfaces),
+        ],
+    )
+    yield (
+        "leaving",
+        [
+            "type filter hook postrouting priority 300; policy accept;",
+            "rt ipsec exists jump inner_out",
+            *(f"{leaving} fib saddr type local {to_many} return" for to_many in _TO_MANY if plan.interfaces),
+            *([f"{leaving} jump line_out"] if plan.interfaces else []),
+        ],
+    )
+
+
+def _tap_lines(tap: Tap, snap: dict[int, int], natt_too: bool = False) -> list[str]:
+    lines = [f"counter name {tap.object_name}"]
+    for family, octets in snap.items():
+        copy = f"log group {tap.group} queue-threshold {THRESHOLD} snaplen"
+        if natt_too:
+            lines.append(f"meta nfproto ipv{family} meta l4proto udp {copy} {_SNAP_NATT[family]} return")
+        lines.append(f"meta nfproto ipv{family} {copy} {octets} return")
+    return lines
+
+
+def _tag(plan: Plan, nfmark: int | None) -> list[str]:
+    if nfmark is None:
+        return []
+    kept = 0xFFFFFFFF ^ plan.nfmark_mask
+    return [f"meta mark set meta mark and 0x{kept:08x} or 0x{nfmark & plan.nfmark_mask:08x}"]
+
+
+def _tunnel_lines(plan: Plan, tunnel: Tunnel) -> list[str]:
+    """Its own tap, then the first drill-down that matches."""
+    own = [*_tag(plan, tunnel.nfmark), *_tap_lines(tunnel.tap, _SNAP)]
+    lines = [line.replace(" return", "") for line in own]
+    for inside in tunnel.inside:
+        lines += _gotos(plan, inside.match, inside.tap)
+    return lines
+
+
+def _dispatch_parts(plan: Plan, direction: Direction) -> Iterator[str]:
+    port = "dport" if direction is Direction.IN else "sport"
+    natt = f"udp {port} 4500"
+    mine = [part for part in plan.parts if part.tap.direction is direction]
+    for part in mine:
+        to = f"goto {part.tap.object_name}"
+        if part.kind is Kind.IKE:
+            yield f"udp {port} 500 {to}"
+            yield f"{natt} @th,64,32 0 {to}"
+            yield f"{natt} udp length 9 {to}"
+        elif part.kind is Kind.PEER:
+            end = "saddr" if direction is Direction.IN else "daddr"
+            for peer in _peers(part.peers, end):
+                yield f"{peer} meta l4proto esp {to}"
+                yield f"{peer} {natt} {to}"
+        elif part.kind is Kind.ESP:
+            yield f"meta l4proto esp {to}"
+        elif part.kind is Kind.NATT:
+            yield f"{natt} {to}"
+        else:
+            yield from _gotos(plan, part.match, part.tap)
+
+
+def _dispatch_tunnels(plan: Plan, direction: Direction) -> Iterator[str]:
+    """By the outer addresses of the SA in tunnel mode; by the packet's own in transport mode."""
+    end = "saddr" if direction is Direction.IN else "daddr"
+    mine = [tunnel for tunnel in plan.tunnels if tunnel.tap.direction is direction]
+    for tunnel in mine:
+        for peer in _peers(tunnel.peers, end):
+            yield f"ipsec {direction.value} {peer} goto {tunnel.tap.object_name}"
+    for tunnel in mine:
+        for peer in _peers(tunnel.peers, end):
+            yield f"{peer} goto {tunnel.tap.object_name}"
+        if not tunnel.peers:
+            yield f"goto {tunnel.tap.object_name}"
+
+
+def _peers(peers: Iterable[str], end: str) -> Iterator[str]:
+    for peer in peers:
+        address = ipaddress.ip_address(peer)
+        yield f"{_FAMILY[address.version]} {end} {address}"
+
+
+def _gotos(plan: Plan, match: Match, tap: Tap) -> list[str]:
+    lines = []
+    by_conntrack = plan.does_nat and match.lan_view and tap.direction is Direction.OUT
+    for one in conjunctions(match, tap.direction):
+        for condition in _conditions(one, by_conntrack):
+            lines.append(" ".join(filter(None, (condition, f"goto {tap.object_name}"))))
+    return lines
+
+
+def _conditions(one: Conjunction, by_conntrack: bool) -> Iterator[str]:
+    """Conjunctions in nft's words; the source before our NAT is only known to conntrack."""
+    if not (by_conntrack and (one.sources or one.source_ports)):
+        yield _plain(one, one.protocols, _sources(one))
+        return
+    for protocol in one.protocols or (None,):
+        protocols = () if protocol is None else (protocol,)
+        for source in one.sources or ("",):
+            for ports in one.source_ports or (None,):
+                for direction in ("original", "reply"):
+                    parts = [f"ct direction {direction}"]
+                    if source:
+                        parts.append(f"ct {direction} {_FAMILY[one.family or 4]} saddr {source}")
+                    if ports:
+                        parts.append(f"ct {direction} proto-src {_port_range(ports)}")
+                    yield _plain(one, protocols, parts)
+    yield _plain(one, one.protocols, ["ct state { invalid, untracked }", *_sources(one)])
+
+
+def _sources(one: Conjunction) -> list[str]:
+    parts = []
+    if one.sources:
+        parts.append(f"{_FAMILY[one.family or 4]} saddr {_set(one.sources)}")
+    if one.source_ports:
+        parts.append(f"th sport {_set(_port_range(ports) for ports in one.source_ports)}")
+    return parts
+
+
+def _plain(one: Conjunction, protocols: tuple[int, ...], source: list[str]) -> str:
+    parts = [f"meta l4proto {_set(str(number) for number in protocols)}"] if protocols else []
+    parts += source
+    if one.destinations:
+        parts.append(f"{_FAMILY[one.family or 4]} daddr {_set(one.destinations)}")
+    if one.destination_ports:
+        parts.append(f"th dport {_set(_port_range(ports) for ports in one.destination_ports)}")
+    return " ".join(parts)
+
+
+def _set(values: Iterable[str]) -> str:
+    items = list(values)
+    return items[0] if len(items) == 1 else "{ " + ", ".join(items) + " }"
+
+
+def _port_range(ports: tuple[int, int]) -> str:
+    low, high = ports
+    return str(low) if low == high else f"{low}-{high}"

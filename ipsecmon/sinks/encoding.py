@@ -1,0 +1,97 @@
+"""Batches as lines of text: InfluxDB's line protocol, JSON, CSV.
+
+Every line ends in one line feed and holds no other. The same batch always gives the same lines:
+the file sink finds out by comparing them what is already written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ipsecmon.model import Batch
+from ipsecmon.sinks.points import METER_FIELDS, SeriesPoint, points_of
+
+__all__ = ["CSV_COLUMNS", "FORMATS", "Format", "encode_csv", "encode_json", "encode_line_protocol"]
+
+CSV_COLUMNS = (
+    "start",
+    "end",
+    "router",
+    "counter",
+    "direction",
+    "observed_at",
+    "octets",
+    "packets",
+    *METER_FIELDS,
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """header: the first line of a new file, or nothing."""
+
+    encode: Callable[[Batch], list[bytes]]
+    header: bytes = b""
+
+
+def encode_line_protocol(batch: Batch) -> list[bytes]:
+    """One line a point, in nanoseconds; names are escaped by influxdb_client."""
+    return [_line(point) for point in points_of(batch)]
+
+
+def _line(point: SeriesPoint) -> bytes:
+    row = _point_class()(point.measurement)
+    for name, text in point.tags.items():
+        row.tag(name, text)
+    for name, number in point.fields.items():
+        row.field(name, number)
+    row.time(point.time_ns)
+    return f"{row.to_line_protocol()}\n".encode()
+
+
+def _point_class() -> Any:
+    from influxdb_client.client.write import point  # takes half a second: only when it is wanted
+
+    return point.Point
+
+
+def encode_json(batch: Batch) -> list[bytes]:
+    """One object a point, as points.py has it: measurement, tags, fields, time_ns."""
+    texts = (json.dumps(asdict(point), ensure_ascii=False) for point in points_of(batch))
+    return [f"{text}\n".encode() for text in texts]
+
+
+def encode_csv(batch: Batch) -> list[bytes]:
+    """One row an increment, CSV_COLUMNS; the agent's measurements of itself have no row."""
+    times = (_iso(batch.start_ns), _iso(batch.end_ns), batch.router)
+    rows = []
+    for increment in batch.increments:
+        key = (increment.key.name, increment.key.direction.value, increment.key.observed_at.value)
+        meter = (getattr(increment, name) for name in METER_FIELDS)
+        rows.append(_row((*times, *key, increment.octets, increment.packets, *meter)))
+    return rows
+
+
+def _row(cells: tuple[object, ...]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(" ".join(str(cell).splitlines()) for cell in cells)
+    return f"{text.getvalue()}\n".encode()
+
+
+def _iso(time_ns: int) -> str:
+    seconds, fraction_ns = divmod(time_ns, 10**9)
+    text = datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction_ns:09d}Z" if fraction_ns else f"{text}Z"
+
+
+FORMATS: Mapping[str, Format] = {
+    "line-protocol": Format(encode_line_protocol),
+    "json": Format(encode_json),
+    "csv": Format(encode_csv, header=_row(CSV_COLUMNS)),
+}

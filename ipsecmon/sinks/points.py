@@ -1,0 +1,81 @@
+"""How a batch becomes points of a time series, for every sink that writes such.
+
+A point stands at the *start* of its interval: then `GROUP BY time(1h)` puts the interval that
+begins at 10:59:50 into the hour from 10 to 11, where all of its octets passed, and a resent batch
+falls on the same series and time and changes nothing.
+
+    measurement  tags                                       fields (integers)
+    counter      router, counter, direction, observed_at    octets, packets
+    meter        router, counter, direction, observed_at    METER_FIELDS
+    interface    router, interface, direction               octets, frames
+    agent        router, component, kind                    value
+
+`counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
+and is never added to anything. What an interface counted itself (observed at `nic`, with link
+headers) is in a measurement of its own, so that no sum over `counter` can take it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ipsecmon.model import Batch, Increment, ObservationPoint
+
+__all__ = ["METER_FIELDS", "SeriesPoint", "points_of"]
+
+METER_FIELDS = (
+    "nflog_octets",
+    "nflog_packets",
+    "lost_packets",
+    "pending_packets",
+    "bridged_octets",
+    "bridged_packets",
+)
+
+
+@dataclass(frozen=True)
+class SeriesPoint:
+    """One row of a series. time_ns: wall clock, ns since 1970."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, int]
+    time_ns: int
+
+
+def points_of(batch: Batch) -> list[SeriesPoint]:
+    """Every point of a batch, in a stable order."""
+    points: list[SeriesPoint] = []
+    for increment in batch.increments:
+        points.extend(_points_of_increment(batch, increment))
+    for own in batch.self_measurements:
+        tags = {"router": batch.router, "component": own.component, "kind": own.kind}
+        points.append(SeriesPoint("agent", tags, {"value": own.value}, batch.start_ns))
+    return points
+
+
+def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesPoint]:
+    if increment.key.observed_at is ObservationPoint.NIC:
+        yield _interface_point(batch, increment)
+        return
+    tags = {
+        "router": batch.router,
+        "counter": increment.key.name,
+        "direction": increment.key.direction.value,
+        "observed_at": increment.key.observed_at.value,
+    }
+    fields = {"octets": increment.octets, "packets": increment.packets}
+    yield SeriesPoint("counter", tags, fields, batch.start_ns)
+    meter = {name: getattr(increment, name) for name in METER_FIELDS}
+    yield SeriesPoint("meter", tags, meter, batch.start_ns)
+
+
+def _interface_point(batch: Batch, increment: Increment) -> SeriesPoint:
+    tags = {
+        "router": batch.router,
+        "interface": increment.key.name,
+        "direction": increment.key.direction.value,
+    }
+    fields = {"octets": increment.octets, "frames": increment.packets}
+    return SeriesPoint("interface", tags, fields, batch.start_ns)

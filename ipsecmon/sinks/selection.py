@@ -1,0 +1,23 @@
+"""Which part of a batch a sink gets: the one place that knows what `counters:` means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Optional
+
+from ipsecmon.model import Batch
+
+__all__ = ["select"]
+
+
+def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
+    """The increments of the named counters; the whole batch when no names are given.
+
+    Everything goes by its name, the line's aggregate and the interfaces too. The agent's
+    measurements of itself belong to no counter, so they are left out of any selection.
+    """
+    if counters is None:
+        return batch
+    chosen = tuple(increment for increment in batch.increments if increment.key.name in counters)
+    return replace(batch, increments=chosen, self_measurements=())

@@ -1,0 +1,75 @@
+"""The interfaces' own counters (rtnetlink(7), IFLA_STATS64), by pyroute2.
+
+Out: Readings observed at `nic`: octets with link headers, packets are frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipsecmon.errors import SourceError
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.rule_counters import boot
+
+__all__ = ["InterfaceSource", "default_route_interface"]
+
+
+class InterfaceSource:
+    """Two readings, in and out, for each interface that is there."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._boot = boot()
+        self._route: Any = None
+
+    def start(self) -> None:
+        """Raises SourceError if an interface is not there."""
+        self._route = IPRoute()
+        there = self.names()
+        for name in self._names:
+            if name not in there:
+                raise SourceError(f"no such interface: {name} (there are {', '.join(there)})")
+
+    def stop(self) -> None:
+        if self._route is not None:
+            self._route.close()
+            self._route = None
+
+    def names(self) -> list[str]:
+        return [str(link.get_attr("IFLA_IFNAME")) for link in self._route.get_links()]
+
+    def poll(self) -> list[Reading]:
+        """An interface that has gone (ppp0 hung up) has no reading until it is back."""
+        return [reading for name in self._names for reading in self._read(name)]
+
+    def _read(self, name: str) -> list[Reading]:
+        try:
+            link = self._route.link("get", ifname=name)[0]
+        except NetlinkError:
+            return []
+        stats = link.get_attr("IFLA_STATS64")
+        birth = f"{self._boot}/{link['index']}"
+        return [
+            Reading(CounterKey(name, direction, ObservationPoint.NIC), stats[octets], stats[frames], birth)
+            for direction, octets, frames in (
+                (Direction.IN, "rx_bytes", "rx_packets"),
+                (Direction.OUT, "tx_bytes", "tx_packets"),
+            )
+        ]
+
+
+def default_route_interface() -> str:
+    """The interface that the default route leaves by, IPv4 first. Raises SourceError."""
+    with IPRoute() as route:
+        for family in (2, 10):
+            for entry in route.get_default_routes(family=family):
+                index = entry.get_attr("RTA_OIF")
+                if index:
+                    return str(route.link("get", index=index)[0].get_attr("IFLA_IFNAME"))
+    raise SourceError(
+        "there is no default route to take the line from: name the interface in a config (-c FILE)"
+    )

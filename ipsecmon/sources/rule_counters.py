@@ -1,0 +1,84 @@
+"""Named counters of our rules, as Readings.
+
+In: the helper's `counters` verb. Out: one Reading a tap, never zeroed. A birth is a table's and an
+object's handle in one boot and one network namespace: whoever removes and re-makes the table
+makes new counters, even if they have passed the old value.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable, NamedTuple, Protocol
+
+from ipsecmon.model import CounterKey, Reading
+
+__all__ = ["RuleCounterSource", "RuleReadings", "boot"]
+
+
+class NamedCounter(Protocol):
+    """As the helper reads it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def handle(self) -> int: ...
+    @property
+    def octets(self) -> int: ...
+    @property
+    def packets(self) -> int: ...
+
+
+class CounterDump(Protocol):
+    @property
+    def table(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def counters(self) -> Sequence[NamedCounter]: ...
+
+
+class RuleReadings(NamedTuple):
+    """missing: keys whose counter is not in the kernel. generation: of all rule sets here."""
+
+    readings: list[Reading]
+    missing: list[CounterKey]
+    generation: int
+
+
+class RuleCounterSource:
+    """names: the kernel's object name of each key that must be there."""
+
+    def __init__(self, read: Callable[[], CounterDump], names: Mapping[str, CounterKey]) -> None:
+        self._read = read
+        self._wanted = list(names.values())
+        self._names = dict(names)
+        self._boot = boot()
+
+    def know(self, names: Mapping[str, CounterKey]) -> None:
+        """Counters that may be there too, such as those of an earlier config."""
+        self._names = {**names, **self._names}
+
+    def poll(self) -> RuleReadings:
+        """Raises SourceError."""
+        dump = self._read()
+        readings = [
+            Reading(
+                self._names[counter.name],
+                counter.octets,
+                counter.packets,
+                f"{self._boot}/{dump.table}/{counter.handle}",
+            )
+            for counter in dump.counters
+            if counter.name in self._names
+        ]
+        found = {reading.key for reading in readings}
+        missing = [key for key in self._wanted if key not in found]
+        return RuleReadings(readings, missing, dump.generation)
+
+
+def boot() -> str:
+    """Names this boot and this network namespace: counters of another one are other counters."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot_id}/{os.stat('/proc/self/ns/net').st_ino}"  # noqa: PTH116  # follows the magic link

@@ -1,0 +1,149 @@
+"""The tables, their version, and the three ways to open the file.
+
+level     how far back each resolution is complete; 0 stands for the rows as they were committed
+span      one row of time at one resolution; first_ns, end_ns: what it really covers, which can be
+          less than the resolution (agent started late) or more (gap bridged by the kernel counters)
+history   what happened on one counter in one span
+reading   the last reading of each kernel counter, with the end of the batch it belongs to
+payload   one batch, once, as long as a delivery of it is left
+delivery  one batch that one sink has not acknowledged
+
+All times are ns since 1970, UTC. Every number is checked to be an integer: SQLite turns a sum
+that leaves 64 bit silently into a float.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipsecmon.errors import NewerStore, StoreError
+
+__all__ = [
+    "FILE",
+    "SCHEMA_VERSION",
+    "check_version",
+    "connect",
+    "connect_reader",
+    "migrate",
+    "transaction",
+]
+
+FILE = "ipsecmon.sqlite"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 5.0
+WAL_LIMIT_OCTETS = 16 * 2**20  # what is left of the WAL after a checkpoint; a long reader lets it grow
+
+_NUMBERS = (
+    "octets",
+    "packets",
+    "nflog_octets",
+    "nflog_packets",
+    "lost_packets",
+    "bridged_octets",
+    "bridged_packets",
+    "pending_packets",
+)
+_NUMBER_COLUMNS = ", ".join(
+    f"{name} INTEGER NOT NULL CHECK (typeof({name}) = 'integer')" for name in _NUMBERS
+)
+
+# Version n is reached from n - 1 by the statements under n; a new file starts at 0.
+_STEPS = {
+    1: (
+        "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE counter (id INTEGER PRIMARY KEY, name TEXT NOT NULL, direction TEXT NOT NULL,"
+        " observed_at TEXT NOT NULL, UNIQUE (name, direction, observed_at))",
+        "CREATE TABLE level (resolution_s INTEGER PRIMARY KEY, complete_from_ns INTEGER NOT NULL)",
+        "INSERT INTO level VALUES (0, 0), (60, 0), (900, 0), (86400, 0)",
+        "CREATE TABLE span (id INTEGER PRIMARY KEY, resolution_s INTEGER NOT NULL, start_ns INTEGER NOT NULL,"
+        " first_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL, router TEXT NOT NULL,"
+        " UNIQUE (resolution_s, start_ns))",
+        f"CREATE TABLE history (span_id INTEGER NOT NULL, counter_id INTEGER NOT NULL, {_NUMBER_COLUMNS},"
+        " PRIMARY KEY (span_id, counter_id)) WITHOUT ROWID",
+        "CREATE TABLE reading (counter_id INTEGER PRIMARY KEY, octets INTEGER NOT NULL,"
+        " packets INTEGER NOT NULL, birth TEXT NOT NULL, at_ns INTEGER NOT NULL)",
+        # AUTOINCREMENT: the number of an acknowledged batch is never given to a later one.
+        "CREATE TABLE payload (id INTEGER PRIMARY KEY AUTOINCREMENT, start_ns INTEGER NOT NULL,"
+        " batch TEXT NOT NULL)",
+        "CREATE TABLE delivery (sink TEXT NOT NULL, payload_id INTEGER NOT NULL,"
+        " PRIMARY KEY (sink, payload_id)) WITHOUT ROWID",
+        "CREATE INDEX delivery_by_payload ON delivery (payload_id)",
+    ),
+}
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """A writing connection to a file that exists, for one thread."""
+    connection = _open(file, "rw")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_OCTETS}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(file: Path) -> sqlite3.Connection:
+    """A connection that cannot write, beside a running agent or without one."""
+    connection = _open(file, "ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if Path(f"{file}-wal").exists() or os.access(file.parent, os.W_OK):
+            raise
+        # Nobody writes (no WAL), and SQLite cannot make one here: the file is all there is.
+        return _open(file, "ro&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_version(connection: sqlite3.Connection, file: Path) -> int:
+    """The version of the file; 0 for a new one. Refuses what this ipsecmon cannot use."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > SCHEMA_VERSION:
+        raise NewerStore(
+            f"store {file} was written by a newer ipsecmon (schema {found}, this one knows {SCHEMA_VERSION}):"
+            " install that version or move the file away"
+        )
+    if found == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreError(f"{file} is a database of another program: move it away or change store.path")
+    return found
+
+
+def migrate(connection: sqlite3.Connection, found: int) -> None:
+    """Brings the file from version found to ours, wholly or not at all."""
+    if found == SCHEMA_VERSION:
+        return
+    with transaction(connection):
+        for version in range(found + 1, SCHEMA_VERSION + 1):
+            for statement in _STEPS[version]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; the connection can be used again either way."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk can make SQLite roll back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _open(file: Path, mode: str) -> sqlite3.Connection:
+    # isolation_level None: transactions are begun by transaction() and never by the module.
+    uri = f"{file.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)

@@ -1,0 +1,164 @@
+"""Batches on their way: kept until the far side has them, in order, for each sink on its own.
+
+The agent's commit puts a batch in, once, with one delivery for each sink; a sink's thread takes
+the oldest, sends it, and acknowledges. The payload goes with its last delivery.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ipsecmon.errors import DecodeError, StoreError
+from ipsecmon.model import Batch
+from ipsecmon.store.codec import decode_batch, encode_batch
+from ipsecmon.store.faults import translated
+from ipsecmon.store.schema import FILE, connect, transaction
+
+__all__ = [
+    "MAX_SPOOL_BATCHES",
+    "Backlog",
+    "Spool",
+    "backlog",
+    "dropped_batches",
+    "enqueue",
+    "forget_sinks_except",
+]
+
+# 23 days of 10 s: a far side that died before somebody's holidays. 20 counters need 0.3 GB of disk.
+MAX_SPOOL_BATCHES = 200_000
+
+_DROPPED = "spool_dropped:"  # + sink, in the table state
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Batches that a sink has not acknowledged, and the start of the oldest (None: there is none)."""
+
+    batches: int
+    oldest_start_ns: Optional[int]
+
+
+class Spool:
+    """One sink's view. Everything from start() to stop() is for the one thread that called start()."""
+
+    def __init__(self, folder: Path, sink: str) -> None:
+        self._file = folder / FILE
+        self._sink = sink
+        self._connection: Optional[sqlite3.Connection] = None
+
+    def start(self) -> None:
+        with translated(self._file):
+            self._connection = connect(self._file)
+
+    def stop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def next_batch(self) -> Optional[tuple[int, Batch]]:
+        """The oldest batch not acknowledged, and its number for ack(); None: all is acknowledged."""
+        with translated(self._file):
+            while True:
+                found = self._opened.execute(
+                    "SELECT id, batch FROM delivery JOIN payload ON id = payload_id"
+                    " WHERE sink = ? ORDER BY payload_id LIMIT 1",
+                    (self._sink,),
+                ).fetchone()
+                if found is None:
+                    return None
+                try:
+                    return found[0], decode_batch(found[1])
+                except DecodeError:  # can never be sent: drop it, or nothing after it ever will be
+                    self._take(found[0], dropped=1)
+
+    def ack(self, batch_id: int) -> None:
+        """The far side has it. Twice is as good as once."""
+        with translated(self._file):
+            self._take(batch_id, dropped=0)
+
+    def backlog(self) -> Backlog:
+        with translated(self._file):
+            return backlog(self._opened, self._sink)
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"the spool of sink {self._sink} in {self._file} is not open")
+        return self._connection
+
+    def _take(self, batch_id: int, dropped: int) -> None:
+        connection = self._opened
+        with transaction(connection):
+            connection.execute(
+                "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
+            )
+            connection.execute(
+                "DELETE FROM payload WHERE id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM delivery WHERE payload_id = payload.id)",
+                (batch_id,),
+            )
+            if dropped:
+                _count_dropped(connection, self._sink, dropped)
+
+
+def enqueue(connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], limit: int) -> None:
+    """Puts the batch in for each sink; drops, and counts, what is more than limit batches old."""
+    if not sinks:
+        return
+    inserted = connection.execute(
+        "INSERT INTO payload (start_ns, batch) VALUES (?, ?)", (batch.start_ns, encode_batch(batch))
+    )
+    newest = inserted.lastrowid or 0
+    connection.executemany("INSERT INTO delivery VALUES (?, ?)", [(sink, newest) for sink in sinks])
+    _drop_up_to(connection, newest - limit)
+
+
+def backlog(connection: sqlite3.Connection, sink: str) -> Backlog:
+    count, oldest = connection.execute(
+        "SELECT count(*), min(payload_id) FROM delivery WHERE sink = ?", (sink,)
+    ).fetchone()
+    start = connection.execute("SELECT start_ns FROM payload WHERE id = ?", (oldest,)).fetchone()
+    return Backlog(count, start[0] if start else None)
+
+
+def dropped_batches(connection: sqlite3.Connection) -> dict[str, int]:
+    """By sink: batches that were dropped unsent since the store began."""
+    rows = connection.execute(
+        "SELECT substr(key, ?), value FROM state WHERE substr(key, 1, ?) = ?",
+        (len(_DROPPED) + 1, len(_DROPPED), _DROPPED),
+    )
+    return {sink: int(value) for sink, value in rows}
+
+
+def forget_sinks_except(connection: sqlite3.Connection, names: Collection[str]) -> dict[str, int]:
+    """Drops what waits for any other sink; how many batches, by sink."""
+    waiting = connection.execute("SELECT sink, count(*) FROM delivery GROUP BY sink").fetchall()
+    forgotten = {sink: count for sink, count in waiting if sink not in names}
+    connection.executemany("DELETE FROM delivery WHERE sink = ?", [(sink,) for sink in forgotten])
+    if forgotten:
+        connection.execute("DELETE FROM payload WHERE id NOT IN (SELECT payload_id FROM delivery)")
+    return forgotten
+
+
+def _drop_up_to(connection: sqlite3.Connection, batch_id: int) -> None:
+    # Numbers are given without gaps, so this bounds the payloads without counting them.
+    waiting = connection.execute(
+        "SELECT sink, count(*) FROM delivery WHERE payload_id <= ? GROUP BY sink", (batch_id,)
+    ).fetchall()
+    for sink, count in waiting:
+        _count_dropped(connection, sink, count)
+    if waiting:
+        connection.execute("DELETE FROM delivery WHERE payload_id <= ?", (batch_id,))
+        connection.execute("DELETE FROM payload WHERE id <= ?", (batch_id,))
+
+
+def _count_dropped(connection: sqlite3.Connection, sink: str, batches: int) -> None:
+    connection.execute(
+        "INSERT INTO state (key, value) VALUES (?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + excluded.value",
+        (_DROPPED + sink, str(batches)),
+    )

@@ -1,0 +1,149 @@
+"""The agent's side of the store: one transaction for each batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ipsecmon.clock import Moment
+from ipsecmon.errors import StoreError
+from ipsecmon.model import Batch, CounterKey, Reading
+from ipsecmon.store import history, saved, spool
+from ipsecmon.store.faults import translated
+from ipsecmon.store.lock import AgentLock
+from ipsecmon.store.opening import make_folder, open_or_begin
+from ipsecmon.store.schema import FILE, transaction
+
+__all__ = ["Opened", "Store"]
+
+_LAST_END = "store.last_end_ns"
+_LAST_START = "store.last_start_ns"
+_SET_STATE = (
+    "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """moved_aside: where a damaged store went before a fresh one was begun."""
+
+    moved_aside: Optional[Path]
+
+
+class Store:
+    """For one thread, from start() to stop(). Everything raises StoreError.
+
+    folder: where the file is. interval_s, retention_s: as configured; they decide how long each
+    resolution is kept. max_spool_batches: how many batches a sink may be behind.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        interval_s: int,
+        retention_s: int,
+        *,
+        max_spool_batches: int = spool.MAX_SPOOL_BATCHES,
+    ) -> None:
+        self._folder = folder
+        self._file = folder / FILE
+        self._retention_s = retention_s
+        self._retentions_s = history.retentions_s(interval_s, retention_s)
+        self._max_spool_batches = max_spool_batches
+        self._lock = AgentLock(folder)
+        self._connection: Optional[sqlite3.Connection] = None
+
+    def start(self, now: Moment) -> Opened:
+        """Takes the folder for this agent; opens, creates or migrates the file."""
+        with translated(self._folder):
+            make_folder(self._folder)
+            self._lock.acquire()
+        try:
+            with translated(self._file):
+                self._connection, moved_aside = open_or_begin(self._file, now)
+        except BaseException:
+            self._lock.release()
+            raise
+        return Opened(moved_aside)
+
+    def stop(self) -> None:
+        """Brings everything into the one file and gives the folder free. Twice does no harm."""
+        connection, self._connection = self._connection, None
+        try:
+            if connection is not None:
+                with translated(self._file):
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            if connection is not None:
+                connection.close()
+            self._lock.release()
+
+    def commit(self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment) -> None:
+        """The batch in history and spool, and the readings it ends with: all, or after an error nothing."""
+        connection = self._opened
+        with translated(self._file), transaction(connection):
+            begun = history.add_batch(connection, batch)
+            history.prune(connection, begun, self._retentions_s, now.wall_ns)
+            saved.save_readings(connection, readings, batch.end_ns)
+            saved.forget_readings(connection, now.wall_ns - self._retention_s * history.NS)
+            spool.enqueue(connection, batch, sinks, self._max_spool_batches)
+            last_start_ns = self.last_start_ns()
+            newest_start_ns = batch.start_ns if last_start_ns is None else max(last_start_ns, batch.start_ns)
+            connection.execute(_SET_STATE, (_LAST_START, str(newest_start_ns)))
+            connection.execute(_SET_STATE, (_LAST_END, str(batch.end_ns)))
+
+    def save_readings(self, readings: Iterable[Reading], at_ns: int) -> None:
+        """Readings without a batch: the baseline at start."""
+        connection = self._opened
+        with translated(self._file), transaction(connection):
+            saved.save_readings(connection, readings, at_ns)
+
+    def readings(self) -> dict[CounterKey, saved.SavedReading]:
+        with translated(self._file):
+            return saved.load_readings(self._opened)
+
+    def last_end_ns(self) -> Optional[int]:
+        """End of the batch that was committed last."""
+        return self._integer(_LAST_END)
+
+    def last_start_ns(self) -> Optional[int]:
+        """The largest start that was ever committed."""
+        return self._integer(_LAST_START)
+
+    def state(self, key: str) -> Optional[str]:
+        with translated(self._file):
+            found = self._opened.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return str(found[0]) if found else None
+
+    def set_state(self, key: str, value: str) -> None:
+        with translated(self._file):
+            self._opened.execute(_SET_STATE, (key, value))
+
+    def backlog(self, sink: str) -> spool.Backlog:
+        """As Spool.backlog, for the agent's thread."""
+        with translated(self._file):
+            return spool.backlog(self._opened, sink)
+
+    def spool_dropped(self) -> dict[str, int]:
+        """By sink: batches that were dropped unsent since the store began."""
+        with translated(self._file):
+            return spool.dropped_batches(self._opened)
+
+    def forget_sinks_except(self, names: Collection[str]) -> dict[str, int]:
+        """Drops what waits for any other sink; how many batches, by sink."""
+        connection = self._opened
+        with translated(self._file), transaction(connection):
+            return spool.forget_sinks_except(connection, names)
+
+    def _integer(self, key: str) -> Optional[int]:
+        value = self.state(key)
+        return None if value is None else int(value)
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"store {self._file} is not open")
+        return self._connection

@@ -1,0 +1,102 @@
+"""Totals over a range, for people: read-only, beside a running agent or without one."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipsecmon.errors import StoreError
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.store.faults import translated
+from ipsecmon.store.history import SUMS
+from ipsecmon.store.schema import FILE, check_version, connect_reader
+from ipsecmon.store.segments import Segment, segments
+
+__all__ = ["Report", "ReportRow", "report"]
+
+_SPANS = "FROM span {join} WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
+_COVER = "SELECT min(first_ns), max(end_ns) " + _SPANS.format(join="")
+_ROUTER = "SELECT router " + _SPANS.format(join="") + " ORDER BY start_ns DESC LIMIT 1"
+# A bare column beside one max() comes from that row: https://www.sqlite.org/lang_select.html#bareagg
+_TOTALS = (
+    f"SELECT counter_id, {', '.join(f'sum({name})' for name in SUMS)}, pending_packets, max(start_ns) "
+    + _SPANS.format(join="JOIN history ON span_id = span.id")
+    + " GROUP BY counter_id"
+)
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """Sums over the range, as in Increment; pending_packets is the level of the newest row."""
+
+    key: CounterKey
+    octets: int
+    packets: int
+    nflog_octets: int
+    nflog_packets: int
+    lost_packets: int
+    bridged_octets: int
+    bridged_packets: int
+    pending_packets: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """start_ns, end_ns: what the rows really cover; equal when there are none.
+
+    A row counts, whole, when its start is in the range that was asked for. Rows are as long as the
+    interval, and longer where history is older: there only ranges that meet on a boundary of its
+    resolution (in the end: midnight, UTC) add up.
+    Counters come in the order in which they were first seen.
+    """
+
+    router: str
+    start_ns: int
+    end_ns: int
+    rows: tuple[ReportRow, ...]
+
+
+def report(folder: Path, start_ns: int, end_ns: int) -> Report:
+    """Totals of each counter over [start_ns, end_ns), wall clock. Raises StoreError."""
+    file = folder / FILE
+    with translated(file):
+        missing = StoreError(f"no store in {folder}: has ipsecmon run with this config?")
+        if not file.exists():
+            raise missing
+        with contextlib.closing(connect_reader(file)) as connection:
+            if check_version(connection, file) == 0:
+                raise missing
+            connection.execute("BEGIN")  # one state of the file for all that follows
+            return _report(connection, start_ns, end_ns)
+
+
+def _report(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> Report:
+    complete_from_ns = dict(connection.execute("SELECT resolution_s, complete_from_ns FROM level"))
+    parts = segments(start_ns, end_ns, complete_from_ns)
+    covers = [connection.execute(_COVER, part).fetchone() for part in parts]
+    routers = [row[0] for part in parts for row in connection.execute(_ROUTER, part)]
+    return Report(
+        router=routers[-1] if routers else "",
+        start_ns=min((first for first, _ in covers if first is not None), default=start_ns),
+        end_ns=max((end for _, end in covers if end is not None), default=start_ns),
+        rows=_rows(connection, parts),
+    )
+
+
+def _rows(connection: sqlite3.Connection, parts: list[Segment]) -> tuple[ReportRow, ...]:
+    """The parts are disjoint and oldest first: sums add up, the last level stays."""
+    totals: dict[int, list[int]] = {}
+    for part in parts:
+        for counter_id, *sums, pending, _ in connection.execute(_TOTALS, part):
+            before = totals.get(counter_id, [0] * (len(SUMS) + 1))
+            totals[counter_id] = [old + new for old, new in zip(before, sums)] + [pending]
+    return tuple(ReportRow(_key(connection, one), *totals[one]) for one in sorted(totals))
+
+
+def _key(connection: sqlite3.Connection, counter_id: int) -> CounterKey:
+    name, direction, observed_at = connection.execute(
+        "SELECT name, direction, observed_at FROM counter WHERE id = ?", (counter_id,)
+    ).fetchone()
+    return CounterKey(name, Direction(direction), ObservationPoint(observed_at))

@@ -1,0 +1,39 @@
+"""These tests run in the guest kernel (`make test-guest`); elsewhere they skip, and fail in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.guest.topology import flush_ipsec
+from tests.netns.topology import Topology
+from tests.netns.topology import topology as make_topology
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_the_guest() -> None:
+    if os.environ.get("IPSECMON_GUEST"):
+        # a module here, that must be there before its sysctls and the namespaces' own
+        subprocess.run(["modprobe", "ipv6"], check=True)
+    elif os.environ.get("CI"):
+        pytest.fail("CI must run these tests in the guest: make test-guest")
+    else:
+        pytest.skip("needs a kernel with ESP: make test-guest")
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Topology]:
+    """lan - router - parent, silent; one for a module, as making it takes the guest seconds."""
+    with make_topology("parent") as made:
+        yield made
+
+
+@pytest.fixture
+def topology(network: Topology) -> Iterator[Topology]:
+    """The network without a trace of IPsec or nft rules of an earlier test."""
+    yield network
+    flush_ipsec(network)
+    network.run("router", "nft", "flush", "ruleset")

@@ -1,0 +1,3 @@
+"""Tests in network namespaces of this machine."""
+
+from __future__ import annotations

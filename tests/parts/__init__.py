@@ -1,0 +1,3 @@
+"""Tests against real servers on loopback."""
+
+from __future__ import annotations

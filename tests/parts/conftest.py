@@ -1,0 +1,74 @@
+"""One influxd and one nginx for all tests here, and a database of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .servers import PASSWORD, TOKEN, FrontServer, InfluxServer, make_authority
+
+PACKAGES = {"influxd": "influxdb", "nginx": "nginx-light", "openssl": "openssl"}
+
+_numbers = itertools.count()
+
+
+def require(*programs: str) -> None:
+    """Skip on a laptop, fail in CI, when a program is not installed."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing:
+        return
+    reason = f"not installed: apt-get install {' '.join(PACKAGES[program] for program in missing)}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
+    require("influxd")
+    server = InfluxServer(tmp_path_factory.mktemp("influxd"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate of the authority that signed the front's."""
+    require("openssl")
+    return make_authority(tmp_path_factory.mktemp("nginx"))
+
+
+@pytest.fixture(scope="session")
+def front(authority: Path, influxd: InfluxServer) -> Iterator[FrontServer]:
+    require("nginx")
+    server = FrontServer(authority.parent, influxd)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(influxd: InfluxServer) -> str:
+    name = f"traffic{next(_numbers)}"
+    influxd.query(f"CREATE DATABASE {name}")
+    return name
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    return file
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    return file

@@ -1,0 +1,3 @@
+"""Properties that hold for every input."""
+
+from __future__ import annotations

@@ -1,0 +1,93 @@
+"""Whatever the names and numbers are: nothing is lost, made up or put on a second line."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipsecmon.errors import Rejected, SinkError
+from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
+from ipsecmon.sinks.encoding import FORMATS, encode_csv, encode_json, encode_line_protocol
+from ipsecmon.sinks.influxdb_answers import Answer, check_answer
+from ipsecmon.sinks.points import points_of
+from ipsecmon.sinks.selection import select
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+NUMBERS = st.integers(0, 2**63 - 1)
+KEYS = st.builds(CounterKey, NAMES, st.sampled_from(Direction), st.sampled_from(ObservationPoint))
+INCREMENTS = st.builds(Increment, KEYS, *[NUMBERS] * 8)
+BATCHES = st.builds(
+    Batch,
+    router=NAMES,
+    start_ns=NUMBERS,
+    end_ns=NUMBERS,
+    increments=st.lists(INCREMENTS, max_size=5).map(tuple),
+    self_measurements=st.lists(st.builds(SelfMeasurement, NAMES, NAMES, NUMBERS), max_size=3).map(tuple),
+)
+
+
+@given(BATCHES)
+def test_the_octets_of_all_points_are_those_of_all_increments(batch: Batch) -> None:
+    points = points_of(batch)
+    assert sum(point.fields.get("octets", 0) for point in points) == sum(
+        increment.octets for increment in batch.increments
+    )
+
+
+@given(BATCHES, st.sampled_from(sorted(FORMATS)))
+def test_every_line_is_one_line(batch: Batch, name: str) -> None:
+    for line in FORMATS[name].encode(batch):
+        assert line.endswith(b"\n")
+        assert len(line.splitlines()) == 1
+
+
+@given(BATCHES, st.sampled_from(sorted(FORMATS)))
+def test_the_same_batch_gives_the_same_lines(batch: Batch, name: str) -> None:
+    assert FORMATS[name].encode(batch) == FORMATS[name].encode(batch)
+
+
+@given(BATCHES)
+def test_json_gives_every_point_back(batch: Batch) -> None:
+    for line, point in zip(encode_json(batch), points_of(batch)):
+        read = json.loads(line)
+        assert (read["tags"], read["fields"], read["time_ns"]) == (point.tags, point.fields, point.time_ns)
+
+
+@given(BATCHES)
+def test_csv_gives_every_number_back(batch: Batch) -> None:
+    for line, increment in zip(encode_csv(batch), batch.increments):
+        (cells,) = csv.reader([line.decode()])
+        assert cells[6:8] == [str(increment.octets), str(increment.packets)]
+        assert len(cells) == 14
+
+
+@given(BATCHES)
+def test_line_protocol_has_one_line_a_point_ending_in_its_time(batch: Batch) -> None:
+    lines = encode_line_protocol(batch)
+    assert len(lines) == len(points_of(batch))
+    assert all(line.endswith(f" {batch.start_ns}\n".encode()) for line in lines)
+
+
+@given(BATCHES, st.sets(NAMES))
+def test_a_selection_and_its_complement_are_the_whole(batch: Batch, names: set[str]) -> None:
+    others = {increment.key.name for increment in batch.increments} - names
+    chosen, rest = select(batch, names), select(batch, others)
+    assert sorted(chosen.increments + rest.increments, key=repr) == sorted(batch.increments, key=repr)
+
+
+@given(
+    st.integers(100, 599),
+    st.text(max_size=200) | st.text(max_size=50).map(lambda text: json.dumps({"error": text})),
+    st.dictionaries(st.sampled_from(["retry-after", "date"]), st.text(max_size=40)),
+)
+def test_any_answer_is_taken_or_kept_or_refused(status: int, body: str, headers: dict[str, str]) -> None:
+    try:
+        check_answer(Answer(status, headers, body), "http://host")
+    except SinkError as failure:
+        assert "\n" not in str(failure)
+        assert not isinstance(failure, Rejected) or status in (400, 422)
+    else:
+        assert status == 204

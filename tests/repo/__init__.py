@@ -1,0 +1,3 @@
+"""Tests of the project itself."""
+
+from __future__ import annotations

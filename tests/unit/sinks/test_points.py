@@ -1,0 +1,61 @@
+"""A batch as points, and the part of a batch that a sink gets."""
+
+from __future__ import annotations
+
+from ipsecmon.model import Batch
+from ipsecmon.sinks.points import SeriesPoint, points_of
+from ipsecmon.sinks.selection import select
+
+from .samples import START_NS, VPN_IN, batch, increment
+
+TAGS = {"router": "hq-gw1", "counter": "VPN-to-parent", "direction": "in", "observed_at": "wire"}
+
+
+def test_a_counter_gives_its_truth_and_beside_it_its_meter() -> None:
+    truth, meter = points_of(Batch("hq-gw1", START_NS, START_NS + 1, (increment(),)))
+    assert truth == SeriesPoint("counter", TAGS, {"octets": 1500, "packets": 3}, START_NS)
+    assert meter.measurement == "meter"
+    assert meter.tags == TAGS
+    assert meter.fields == {
+        "nflog_octets": 1100,
+        "nflog_packets": 2,
+        "lost_packets": 1,
+        "pending_packets": 4,
+        "bridged_octets": 5,
+        "bridged_packets": 6,
+    }
+
+
+def test_an_interface_is_a_measurement_of_its_own_without_a_meter() -> None:
+    found = [point for point in points_of(batch()) if "eth1" in point.tags.values()]
+    tags = {"router": "hq-gw1", "interface": "eth1", "direction": "in"}
+    assert found == [SeriesPoint("interface", tags, {"octets": 1600, "frames": 3}, START_NS)]
+
+
+def test_the_agents_numbers_about_itself_are_points_too() -> None:
+    tags = {"router": "hq-gw1", "component": "nflog", "kind": "overrun"}
+    assert points_of(batch(7))[-1] == SeriesPoint("agent", tags, {"value": 7}, batch(7).start_ns)
+
+
+def test_a_point_stands_at_the_start_of_its_interval() -> None:
+    assert {point.time_ns for point in points_of(batch(3))} == {batch(3).start_ns}
+
+
+def test_no_two_points_of_a_batch_fall_on_the_same_series() -> None:
+    series = [(point.measurement, tuple(point.tags.items())) for point in points_of(batch())]
+    assert len(series) == len(set(series)) == 6
+
+
+def test_without_names_a_sink_gets_the_whole_batch() -> None:
+    assert select(batch(), None) == batch()
+
+
+def test_with_names_a_sink_gets_these_and_nothing_about_the_agent() -> None:
+    chosen = select(batch(), ("VPN-to-parent", "unknown"))
+    assert [part.key for part in chosen.increments] == [VPN_IN]
+    assert chosen.self_measurements == ()
+    assert (chosen.router, chosen.start_ns, chosen.end_ns) == ("hq-gw1", START_NS, batch().end_ns)
+
+
+def test_an_interface_can_be_named_like_a_counter() -> None:
+    assert [part.key.name for part in select(batch(), ("eth1",)).increments] == ["eth1"]
