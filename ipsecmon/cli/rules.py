@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import load
 from ipsecmon.config.advice import resolve_host
-from ipsecmon.helper.capabilities import drop_all
-from ipsecmon.helper.client import Helper
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.ruleset.nft import render
 
@@ -40,7 +37,7 @@ def show(config_file: Path) -> None:
 @config_option
 def install(config_file: Path) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
-    with _helper(_plan(config_file)) as helper:
+    with separated(_plan(config_file)) as helper:
         applied = helper.apply_rules()
     for reason in applied.nfmarks_refused:
         click.echo(f"packets are not tagged by nfmark: {reason}", err=True)
@@ -51,7 +48,7 @@ def install(config_file: Path) -> None:
 @config_option
 def remove(config_file: Path) -> None:
     """Remove the rules and their counters. A running agent would put them back: stop it first."""
-    with _helper(_plan(config_file)) as helper:
+    with separated(_plan(config_file)) as helper:
         helper.remove_rules()
     click.echo("rules removed")
 
@@ -60,7 +57,7 @@ def remove(config_file: Path) -> None:
 @config_option
 def status(config_file: Path) -> None:
     """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
-    with _helper(_plan(config_file)) as helper:
+    with separated(_plan(config_file)) as helper:
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)
@@ -68,14 +65,3 @@ def status(config_file: Path) -> None:
 
 def _plan(config_file: Path) -> Plan:
     return build_plan(load(config_file), resolve_host)
-
-
-@contextlib.contextmanager
-def _helper(plan: Plan) -> Iterator[Helper]:
-    helper = Helper(plan)
-    helper.start()
-    try:
-        drop_all()
-        yield helper
-    finally:
-        helper.stop()

@@ -7,17 +7,19 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 import click
 
 from ipsecmon.agent.observe import set_up_logging
 from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.privileges import separated
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
-from ipsecmon.helper.capabilities import drop_all
-from ipsecmon.helper.client import Helper
-from ipsecmon.ruleset.model import Plan
+
+if TYPE_CHECKING:
+    from ipsecmon.agent.lifecycle import Agent
+    from ipsecmon.cli.live import LiveTable
 
 __all__ = ["run_command"]
 
@@ -49,31 +51,32 @@ def run_command(config_file: Optional[Path], no_page: bool, debug: bool) -> None
 
 def _run(config: Config, table: str, leave_rules: bool) -> None:
     plan = build_plan(config, resolve_host, table)
-    helper = Helper(plan)
-    helper.start()
-    try:
-        drop_all()
-        _count(config, plan, helper, leave_rules)
-    finally:
-        helper.stop()
+    with separated(plan) as helper:
+        # these load numpy: only after capabilities are gone, so that no thread can have kept them
+        from ipsecmon.agent.lifecycle import Agent
+        from ipsecmon.agent.wiring import build_wired
+
+        table = _live_table(config)
+        agent = Agent(
+            build_wired(config, plan, helper), remove_rules=not leave_rules, look=table and table.show
+        )
+        _count(agent, table)
 
 
-def _count(config: Config, plan: Plan, helper: Helper, leave_rules: bool) -> None:
-    from ipsecmon.agent.lifecycle import Agent, Look  # loads numpy: only after capabilities are gone
-    from ipsecmon.agent.wiring import build_wired
+def _live_table(config: Config) -> Optional[LiveTable]:
+    if not sys.stdout.isatty():
+        return None
+    from ipsecmon.cli.live import LiveTable
 
-    look: Optional[Callable[[Look], None]] = None
-    close: Callable[[], None] = lambda: None  # noqa: E731
-    if sys.stdout.isatty():
-        from ipsecmon.cli.live import LiveTable
+    return LiveTable(config)
 
-        table = LiveTable(config)
-        look, close = table.show, table.close
-    agent = Agent(build_wired(config, plan, helper), remove_rules=not leave_rules, look=look)
+
+def _count(agent: Agent, table: Optional[LiveTable]) -> None:
     agent.start()
     try:
         print("ready", file=sys.stderr, flush=True)
         agent.run()
     finally:
-        close()
+        if table:
+            table.close()
         agent.stop()

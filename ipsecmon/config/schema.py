@@ -14,7 +14,7 @@ __all__ = ["json_schema"]
 def json_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12: units as text, scalars or lists where both are allowed."""
     schema = Config.model_json_schema(mode="validation", schema_generator=_AsWritten)
-    schema = _with_plain_references(schema)
+    schema = {key: _with_plain_references(value) for key, value in schema.items()}
     schema["$schema"] = GenerateJsonSchema.schema_dialect
     schema["title"] = "ipsecmon configuration"
     return schema

@@ -27,6 +27,8 @@ THRESHOLD = 512  # copies in one datagram; the smaller of this and the socket's 
 _SNAP = {4: 28, 6: 48}  # octets: IP header, ports or SPI; nothing of the payload
 _SNAP_NATT = {4: 36, 6: 56}  # octets: the SPI stands behind the UDP header
 _FAMILY = {4: "ip", 6: "ip6"}
+# a packet of ours: from an own address, or from none yet (DAD, MLD and IGMP before there is one)
+_FROM_HERE = ("fib saddr type local", "ip saddr 0.0.0.0", "ip6 saddr ::")
 _TO_MANY = ("meta nfproto ipv4 fib daddr type { broadcast, multicast }", "ip6 daddr ff00::/8")
 
 
@@ -92,10 +94,19 @@ def _base_chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
         [
             "type filter hook postrouting priority 300; policy accept;",
             "rt ipsec exists jump inner_out",
-            *(f"{leaving} fib saddr type local {to_many} return" for to_many in _TO_MANY if plan.interfaces),
+            *(
+                f"{leaving} {from_here} {to_many} return"
+                for from_here in _FROM_HERE
+                for to_many in _TO_MANY
+                if plan.interfaces and not _families_differ(from_here, to_many)
+            ),
             *([f"{leaving} jump line_out"] if plan.interfaces else []),
         ],
     )
+
+
+def _families_differ(from_here: str, to_many: str) -> bool:
+    return from_here.startswith("ip") and from_here.startswith("ip6") != to_many.startswith("ip6")
 
 
 def _tap_lines(tap: Tap, snap: dict[int, int], natt_too: bool = False) -> list[str]:

@@ -130,7 +130,8 @@ def test_every_module_belongs_to_a_layer() -> None:
 def test_no_module_imports_what_its_layer_may_not() -> None:
     standard = standard_library()
 
-    assert [found for found in (fault(entry, standard) for entry in all_imports()) if found] == []
+    faults = [found for found in (fault(entry, standard) for entry in all_imports()) if found]
+    assert not faults, "\n".join(faults)
 
 
 def test_only_the_wiring_names_concrete_sources_sinks_and_stores() -> None:
@@ -142,7 +143,8 @@ def test_only_the_wiring_names_concrete_sources_sinks_and_stores() -> None:
     ]
     classes = [(found, defined_class(found)) for found in outside]
 
-    assert [str(found) for found, defined in classes if defined is not None and is_concrete(defined)] == []
+    named = [str(found) for found, defined in classes if defined is not None and is_concrete(defined)]
+    assert not named, "\n".join(named)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,146 @@
+"""A real `ipsecmon run` in a namespace, as a user starts it: by its command line, seen by its reports."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+from tests.netns.exchange import Volume
+from tests.netns.namespaces import Namespaces
+
+__all__ = ["Agent", "in_namespace"]
+
+IPSECMON = (sys.executable, "-m", "ipsecmon")
+START_WITHIN_S = 60.0  # the guest is slow
+STOP_WITHIN_S = 20.0
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def in_namespace(name: str) -> Iterator[None]:
+    """This thread, and what it starts, is in a named network namespace (setns(2))."""
+    own, named = Path("/proc/thread-self/ns/net"), Path("/var/run/netns", name)
+    with own.open("rb") as before, named.open("rb") as inside:
+        assert _libc.setns(inside.fileno(), _CLONE_NEWNET) == 0
+        try:
+            yield
+        finally:
+            assert _libc.setns(before.fileno(), _CLONE_NEWNET) == 0
+
+
+class Agent:
+    """settings: the config less what every test has; the store and the log are in folder."""
+
+    def __init__(
+        self, among: Namespaces, folder: Path, settings: Mapping[str, Any], role: str = "router"
+    ) -> None:
+        self._among = among
+        self._role = role
+        self._log = folder / "agent.log"
+        self.config = folder / "ipsecmon.yaml"
+        self.config.write_text(
+            yaml.safe_dump(
+                {
+                    "router": "lab",
+                    "interval": "1s",
+                    "line": {"name": "T1", "interface": "wan0"},
+                    "store": {"path": str(folder / "store")},
+                    **settings,
+                }
+            )
+        )
+        self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def start(self) -> None:
+        """Until it says ready."""
+        said = len(self.log())
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command("run", "--no-page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + START_WITHIN_S
+        while "ready\n" not in self.log()[said:]:
+            assert self._process.poll() is None and time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(STOP_WITHIN_S)
+
+    def kill(self) -> None:
+        """SIGKILL: no last words."""
+        self.signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(STOP_WITHIN_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def end(self) -> None:
+        """For teardown: whatever is still there."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """`ip netns exec` becomes the program it executes: this is main's."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def helper_pid(self) -> int:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return int(children[0])
+
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def fails(self) -> str:
+        """What `run` says on stderr when it cannot start."""
+        done = subprocess.run(
+            self._command("run", "--no-page"),
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN_S,
+            check=False,
+        )
+        assert done.returncode == 1, done.stderr
+        return done.stderr
+
+    def call(self, *arguments: str) -> str:
+        """Another command of ours with this config, in this namespace; its stdout."""
+        return self._among.run(self._role, *IPSECMON, *arguments, "-c", str(self.config))
+
+    def report(self, since: str = "1h", now: bool = True) -> dict[str, Any]:
+        text = self.call("report", "--since", since, "--json", *(["--now"] if now else []))
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    def counters(self, now: bool = True) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """Rows of the report by (name, direction, observed_at)."""
+        rows = self.report(now=now)["counters"]
+        return {(row["name"], row["direction"], row["observed_at"]): row for row in rows}
+
+    def _command(self, *arguments: str) -> list[str]:
+        inside = ["ip", "netns", "exec", self._among.name(self._role)]
+        return [*inside, *IPSECMON, *arguments, "-c", str(self.config)]
+
+
+def volume(row: Mapping[str, Any], prefix: str = "") -> Volume:
+    """A row's packets and octets; prefix nflog_ for those of the copies."""
+    return Volume(row[f"{prefix}packets"], row[f"{prefix}octets"])
