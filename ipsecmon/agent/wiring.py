@@ -59,7 +59,7 @@ class Wired:
     interval_s: int
     folder: Path
     plan: Plan
-    lines: Mapping[CounterKey, Sequence[CounterKey]]
+    lines: Mapping[CounterKey, list[CounterKey]]
     helper: Helper
     clock: Clock
     counts: Counters
@@ -81,8 +81,16 @@ class Wired:
         return self.nflog
 
     def know_saved(self, keys: Sequence[CounterKey]) -> None:
-        """Counters of an earlier config are read once more, for what passed since."""
+        """Counters of an earlier config are read once more: what passed since belongs to the line."""
         self.rules.know({object_name(key): key for key in keys})
+        tapped = {tap.key for tap in self.plan.taps()}
+        for line, parts in self.lines.items():
+            parts += [
+                key
+                for key in keys
+                if key not in tapped
+                and (key.direction, key.observed_at) == (line.direction, line.observed_at)
+            ]
 
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""

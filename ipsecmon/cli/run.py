@@ -56,11 +56,11 @@ def _run(config: Config, table: str, leave_rules: bool) -> None:
         from ipsecmon.agent.lifecycle import Agent
         from ipsecmon.agent.wiring import build_wired
 
-        table = _live_table(config)
+        live = _live_table(config)
         agent = Agent(
-            build_wired(config, plan, helper), remove_rules=not leave_rules, look=table and table.show
+            build_wired(config, plan, helper), remove_rules=not leave_rules, look=live.show if live else None
         )
-        _count(agent, table)
+        _count(agent, live)
 
 
 def _live_table(config: Config) -> Optional[LiveTable]:
@@ -71,12 +71,12 @@ def _live_table(config: Config) -> Optional[LiveTable]:
     return LiveTable(config)
 
 
-def _count(agent: Agent, table: Optional[LiveTable]) -> None:
+def _count(agent: Agent, live: Optional[LiveTable]) -> None:
     agent.start()
     try:
         print("ready", file=sys.stderr, flush=True)
         agent.run()
     finally:
-        if table:
-            table.close()
+        if live:
+            live.close()
         agent.stop()

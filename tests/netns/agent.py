@@ -19,7 +19,7 @@ import yaml
 from tests.netns.exchange import Volume
 from tests.netns.namespaces import Namespaces
 
-__all__ = ["Agent", "in_namespace"]
+__all__ = ["IPSECMON", "Agent", "in_namespace", "volume"]
 
 IPSECMON = (sys.executable, "-m", "ipsecmon")
 START_WITHIN_S = 60.0  # the guest is slow

@@ -1,0 +1,167 @@
+"""A tunnel and clear traffic on one line, on real ESP: each octet once, at its observation point.
+
+What must be on the wire is RFC 4303's arithmetic over what the two ends sent and received, and what quiet
+NICs counted; no figure here comes from netfilter or XFRM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.topology import EspTunnel, add_esp_tunnel
+from tests.netns.agent import Agent, volume
+from tests.netns.exchange import LINK_HEADER, Volume, exchange_udp
+from tests.netns.topology import FAR, FAR6, FAR_LAN, FAR_LAN6, LAN, LAN6, Topology
+
+PACKETS = 500
+SIZES = (30, 200, 1000, 1300)
+NOTHING = Volume(0, 0)
+SETTINGS: dict[str, Any] = {
+    "counters": [
+        {"name": "VPN-to-parent", "ipsec": {"peer": FAR}},
+        {"name": "VPN-by-IPv6", "ipsec": {"peer": FAR6}},
+        {"name": "voip-in-parent", "match": {"proto": "udp", "port": 5060}, "inside_tunnel": "VPN-to-parent"},
+        {"name": "clear-flow", "match": {"proto": "udp", "port": 9000}},
+    ]
+}
+TUNNELS = {
+    "gcm": EspTunnel(cipher="gcm"),
+    "cbc": EspTunnel(cipher="cbc"),
+    "gcm-over-ipv6": EspTunnel(cipher="gcm", outer=6),
+    "ipv6-in-ipv6": EspTunnel(cipher="gcm", outer=6, inner_local="fd01::/64", inner_remote="fd02::/64"),
+}
+
+
+@pytest.fixture
+def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(topology, tmp_path, SETTINGS)
+    made.start()
+    yield made
+    made.end()
+
+
+def on_the_wire(tunnel: EspTunnel, headers: int) -> Volume:
+    """ESP of PACKETS packets of SIZES in turn. headers: IP and UDP inside."""
+    octets = [tunnel.esp_octets(size + headers) for size in SIZES]
+    return Volume(PACKETS, sum(octets[number % len(SIZES)] for number in range(PACKETS)))
+
+
+@pytest.mark.parametrize("kind", list(TUNNELS))
+def test_a_tunnel_and_a_clear_flow_are_exact_and_nothing_is_counted_twice(
+    topology: Topology, agent: Agent, kind: str
+) -> None:
+    tunnel = TUNNELS[kind]
+    six = ":" in tunnel.inner_local
+    here, there, headers = (LAN6, FAR_LAN6, 48) if six else (LAN, FAR_LAN, 28)
+    add_esp_tunnel(topology, tunnel)
+
+    def send(source: str, target: str, to: str, **more: Any) -> Volume:
+        done = exchange_udp(topology, source, target, to, packets=PACKETS, sizes=SIZES, **more)
+        assert done.sent == done.received
+        return done.sent
+
+    inner = {"out": send("lan", "parent", there), "in": send("parent", "lan", here, source_address=there)}
+    clear = {
+        "out": send("lan", "parent", FAR, port=9000),
+        "in": send("parent", "lan", LAN, port=9000, source_address=FAR),
+    }
+
+    name = "VPN-to-parent" if tunnel.outer == 4 else "VPN-by-IPv6"
+    esp = on_the_wire(tunnel, headers)
+    report = agent.report()
+    found = {(row["name"], row["direction"], row["observed_at"]): row for row in report["counters"]}
+    for direction in ("in", "out"):
+        line = Volume(2 * PACKETS, esp.octets + clear[direction].octets)
+        expected = {
+            ("T1", direction, "wire"): line,
+            (name, direction, "wire"): esp,
+            ("clear-flow", direction, "wire"): clear[direction],
+            (name, direction, "inner"): inner[direction],
+        }
+        some = {key: volume(row) for key, row in found.items() if key[1] == direction and row["packets"]}
+        assert some == expected
+        nic = next(row for row in report["interfaces"] if row["direction"] == direction)
+        assert nic["frames"] == line.packets
+        assert nic["octets"] == line.octets + line.packets * LINK_HEADER
+    for row in found.values():
+        assert volume(row) == volume(row, "nflog_")
+        assert (row["lost_packets"], row["pending_packets"]) == (0, 0)
+
+
+def test_a_drill_down_is_part_of_its_tunnel_and_not_of_the_line(topology: Topology, agent: Agent) -> None:
+    add_esp_tunnel(topology, TUNNELS["gcm"])
+    voip = exchange_udp(topology, "lan", "parent", FAR_LAN, port=5060, packets=100).sent
+    rest = exchange_udp(topology, "lan", "parent", FAR_LAN, port=7000, packets=50).sent
+    clear = exchange_udp(topology, "lan", "parent", FAR, port=5060, packets=30).sent
+
+    rows = agent.counters()
+    both = Volume(voip.packets + rest.packets, voip.octets + rest.octets)
+    assert volume(rows["voip-in-parent", "out", "inner"]) == voip
+    assert volume(rows["VPN-to-parent", "out", "inner"]) == both
+    assert volume(rows["other", "out", "wire"]) == clear
+    assert rows["T1", "out", "wire"]["packets"] == both.packets + clear.packets
+
+
+def test_a_tunnel_of_no_name_is_esp_on_the_wire_and_inner_inside(topology: Topology, tmp_path: Path) -> None:
+    agent = Agent(topology, tmp_path, {})
+    try:
+        agent.start()
+        add_esp_tunnel(topology, TUNNELS["gcm"])
+        sent = exchange_udp(topology, "lan", "parent", FAR_LAN, packets=100).sent
+
+        rows = agent.counters()
+        assert volume(rows["inner", "out", "inner"]) == sent
+        assert rows["esp", "out", "wire"]["packets"] == 100
+        assert rows["esp", "out", "wire"]["octets"] == 100 * TUNNELS["gcm"].esp_octets(sent.octets // 100)
+    finally:
+        agent.end()
+
+
+def test_the_nfmark_of_a_tunnel_is_on_its_inner_packets_in_our_bits_only(
+    topology: Topology, agent: Agent
+) -> None:
+    add_esp_tunnel(topology, TUNNELS["gcm"])
+    topology.run("router", "nft", "-f", "-", text=MARKS)
+    agent.report()
+    exchange_udp(topology, "parent", "lan", LAN, packets=20, source_address=FAR_LAN)
+    exchange_udp(topology, "lan", "parent", FAR_LAN, packets=20)
+
+    listed = topology.run("router", "nft", "list", "counters", "table", "inet", "marks")
+    assert listed.count("packets 20 ") == 2, listed
+
+
+def test_no_packet_is_tagged_where_an_sa_lives_by_marks(topology: Topology, tmp_path: Path) -> None:
+    """An SA with a full mask and a bit of ours in the packet's mark gives no packet at all."""
+    for role in ("router", "parent"):
+        topology.ip(role, "rule add fwmark 0x10000/0xff0000 lookup main\n")
+    agent = Agent(topology, tmp_path, SETTINGS)
+    try:
+        agent.start()
+        assert "packets are not tagged by nfmark" in agent.log()
+        add_esp_tunnel(topology, TUNNELS["gcm"])
+        sent = exchange_udp(topology, "lan", "parent", FAR_LAN, packets=20).sent
+        assert volume(agent.counters()["VPN-to-parent", "out", "inner"]) == sent
+        assert "mark set" not in topology.run("router", "nft", "list", "ruleset")
+    finally:
+        agent.end()
+        for role in ("router", "parent"):
+            topology.ip(role, "rule del fwmark 0x10000/0xff0000 lookup main\n")
+
+
+# it compares no bit of ours alone, so it does not stand in the way of tagging
+MARKS = """
+table inet marks {
+  counter inside { }
+  counter encrypted { }
+  chain forward { type filter hook forward priority 0;
+    meta secpath exists @nh,0,0 0 meta mark 0x00010000 counter name inside
+  }
+  chain output { type filter hook output priority 0;
+    meta l4proto esp meta mark 0x00010000 counter name encrypted
+  }
+}
+"""

@@ -1,0 +1,123 @@
+"""What cannot work is said in one line, with what to do; nothing is left behind and no traceback shown."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.netns.agent import Agent, in_namespace, volume
+from tests.netns.exchange import exchange_udp
+from tests.netns.topology import FAR, Topology
+
+GROUP = 5600
+
+
+@pytest.fixture
+def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(topology, tmp_path, {})
+    yield made
+    made.end()
+
+
+def one_line(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.startswith("ipsecmon: ")]
+    assert len(lines) == 1 and "Traceback" not in said, said
+    return lines[0]
+
+
+def rewritten(agent: Agent, old: str, new: str) -> Agent:
+    text = agent.config.read_text()
+    assert old in text
+    agent.config.write_text(text.replace(old, new))
+    return agent
+
+
+def test_an_interface_that_is_not_there(agent: Agent) -> None:
+    said = one_line(rewritten(agent, "wan0", "wan7").fails())
+
+    assert "no such interface: wan7" in said and "wan0" in said
+
+
+def test_a_group_that_another_program_owns(topology: Topology, agent: Agent) -> None:
+    from ipsecmon.helper.netfilter import open_nflog
+
+    with in_namespace(topology.name("router")):
+        owner = open_nflog([GROUP], 1 << 20)
+    with owner:
+        said = one_line(agent.fails())
+
+    assert f"NFLOG group {GROUP} is in use by process {os.getpid()}" in said
+    assert "ipsecmon" not in topology.run("router", "nft", "list", "tables")
+
+
+def test_a_second_agent_on_the_same_store(agent: Agent) -> None:
+    agent.start()
+
+    assert "another ipsecmon agent" in one_line(agent.fails())
+
+
+def test_no_capability(agent: Agent) -> None:
+    command = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-all", "--"]
+    command += [sys.executable, "-m", "ipsecmon", "run", "-c", str(agent.config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 1
+    assert "CAP_NET_ADMIN is missing" in one_line(done.stderr)
+
+
+def test_nft_is_missing(topology: Topology, agent: Agent) -> None:
+    """An empty folder stands over the programs of this process only (its own mount namespace)."""
+    hide = 'for d in /usr/sbin/nft /sbin/nft; do [ -e $d ] && mount --bind /dev/null $d; done; exec "$@"'
+    inside = ["ip", "netns", "exec", topology.name("router"), "unshare", "-m", "sh", "-c", hide, "sh"]
+    command = [*inside, sys.executable, "-m", "ipsecmon", "run", "-c", str(agent.config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == 1
+    assert "nft" in one_line(done.stderr)
+
+
+def test_a_store_of_a_newer_version(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with sqlite3.connect(tmp_path / "store" / "ipsecmon.sqlite") as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+
+    assert "newer" in one_line(agent.fails())
+
+
+def test_a_corrupt_store_is_moved_aside_and_begun_afresh(
+    topology: Topology, agent: Agent, tmp_path: Path
+) -> None:
+    agent.start()
+    agent.stop()
+    store = tmp_path / "store" / "ipsecmon.sqlite"
+    store.write_bytes(b"this was a database" * 1000)
+    agent.start()
+    sent = exchange_udp(topology, "lan", "inet", FAR, packets=100).sent
+
+    assert volume(agent.counters()["other", "out", "wire"]) == sent
+    assert list((tmp_path / "store").glob("ipsecmon.sqlite.corrupt-*"))
+    assert "store was corrupt" in agent.log()
+
+
+def test_influxdb_that_cannot_be_reached_at_start_does_not_stop_counting(
+    topology: Topology, tmp_path: Path
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        agent = Agent(topology, tmp_path, {"sinks": [{"influxdb": {"url": url, "database": "x"}}]})
+        try:
+            agent.start()
+            sent = exchange_udp(topology, "lan", "inet", FAR, packets=100).sent
+            assert volume(agent.counters()["other", "out", "wire"]) == sent
+            assert "sink unavailable sink=influxdb" in agent.log()
+        finally:
+            agent.end()
