@@ -1,0 +1,3 @@
+"""Tests of the store, on real SQLite files."""
+
+from __future__ import annotations

@@ -1,0 +1,88 @@
+"""Annotated hex files of netlink datagrams: what tests read and the capture script writes.
+
+Hex digits in words of four octets as they lay in memory; `#` begins a comment; each line that says
+`datagram` in its comment, and nothing else, begins one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+__all__ = ["FIXTURES", "load", "render"]
+
+FIXTURES = Path(__file__).with_name("fixtures")
+_PACKET = 0x0400
+_NEWOBJ, _NEWTABLE, _NEWGEN = 0x0A12, 0x0A00, 0x0A0F
+_KINDS = {
+    2: "NLMSG_ERROR",
+    3: "NLMSG_DONE",
+    _PACKET: "NFULNL_MSG_PACKET",
+    _NEWOBJ: "NFT_MSG_NEWOBJ",
+    _NEWTABLE: "NFT_MSG_NEWTABLE",
+    _NEWGEN: "NFT_MSG_NEWGEN",
+}
+_KINDS = {
+    2: "NLMSG_ERROR",
+    3: "NLMSG_DONE",
+    _PACKET: "NFULNL_MSG_PACKET",
+    _NEWOBJ: "NFT_MSG_NEWOBJ",
+    _NEWTABLE: "NFT_MSG_NEWTABLE",
+    _NEWGEN: "NFT_MSG_NEWGEN",
+}
+_ULOG = "? PACKET_HDR MARK TIMESTAMP IFINDEX_INDEV IFINDEX_OUTDEV PHYSINDEV PHYSOUTDEV HWADDR PAYLOAD PREFIX"
+_ULOG += " UID SEQ SEQ_GLOBAL GID HWTYPE HWHEADER HWLEN CT CT_INFO VLAN L2HDR"
+_NAMES = {
+    _PACKET: "PACKET_HDR MARK TIMESTAMP IFINDEX_INDEV IFINDEX_OUTDEV PHYSINDEV PHYSOUTDEV HWADDR PAYLOAD "
+    "PREFIX UID SEQ SEQ_GLOBAL GID HWTYPE HWHEADER HWLEN CT CT_INFO VLAN L2HDR",
+    _NEWOBJ: "TABLE NAME TYPE DATA USE HANDLE PAD USERDATA",
+    _NEWTABLE: "NAME FLAGS USE HANDLE PAD USERDATA OWNER",
+    _NEWGEN: "ID PROC_PID PROC_NAME",
+}
+
+
+def load(name: str) -> list[bytes]:
+    """The datagrams of one file of FIXTURES."""
+    datagrams: list[bytes] = []
+    for line in (FIXTURES / f"{name}.hex").read_text().splitlines():
+        digits, _, comment = line.partition("#")
+        if comment.strip() == "datagram":
+            datagrams.append(b"")
+        elif digits.strip():
+            datagrams[-1] += bytes.fromhex(digits)
+    return datagrams
+
+
+def render(head: Iterable[str], datagrams: Iterable[bytes]) -> str:
+    """The text of a file: head as comments, then a line a header and a line an attribute."""
+    lines = [f"# {line}".rstrip() for line in head]
+    for datagram in datagrams:
+        lines += ["", "# datagram", *_message_lines(datagram)]
+    return "\n".join(lines) + "\n"
+
+
+def _message_lines(datagram: bytes) -> Iterator[str]:
+    start = 0
+    while start < len(datagram):
+        length, kind = struct.unpack_from("=IH", datagram, start)
+        yield _line(datagram[start : start + 16], f"{_KINDS.get(kind, '?')}, {length} octets", indent=0)
+        body, end = start + 16, start + (length + 3) // 4 * 4
+        if kind in _NAMES:
+            yield _line(datagram[body : body + 4], "nfgenmsg", indent=2)
+            yield from _attribute_lines(datagram, body + 4, end, _NAMES[kind].split())
+        else:
+            yield _line(datagram[body:end], "body", indent=2)
+        start = end
+
+
+def _attribute_lines(datagram: bytes, at: int, end: int, names: list[str]) -> Iterator[str]:
+    while at < end:
+        length, kind = struct.unpack_from("=HH", datagram, at)
+        past = at + (length + 3) // 4 * 4
+        yield _line(datagram[at:past], names[(kind & 0x3FFF) - 1], indent=4)
+        at = past
+
+
+def _line(octets: bytes, comment: str, indent: int) -> str:
+    return f"{' ' * indent}{octets.hex(' ', 4)}  # {comment}"
