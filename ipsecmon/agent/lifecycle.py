@@ -151,11 +151,16 @@ class Agent:
         return ledger
 
     def _begin_counting(self, ledger: Ledger) -> int:
-        """Groups and rules. Bound before the rules first stand, not one packet goes uncopied."""
+        """Groups and rules. Bound before the rules first stand, not one packet goes uncopied.
+
+        Where older rules stand, the groups are only tried before the rules are touched: a copy made by an
+        older plan must not be taken for another counter's.
+        """
         wired = self._wired
         first = wired.rules.poll()
         known = {reading.key for reading in first.readings}
         if known:
+            wired.open_nflog().stop()
             self._apply_rules()
         self._nflog = wired.open_nflog()
         self._unwind.append(self._nflog.stop)

@@ -25,13 +25,15 @@ _WIRE, _INNER = ObservationPoint.WIRE, ObservationPoint.INNER
 
 def build_plan(config: Config, resolve: Resolve, table: str = "ipsecmon") -> Plan:
     """Raises ConfigError where a peer's name has no address or the NFLOG groups do not suffice."""
+    if len(config.lines) > 1:
+        raise ConfigError("line: several lines are not yet supported: leave the one to count")
     groups = _Groups(config)
     tunnels = [counter for counter in config.counters if counter.ipsec]
     peers = {counter.name: _addresses(counter, resolve) for counter in tunnels}
     nfmarks = _nfmarks(config, [counter.name for counter in tunnels])
     plan = Plan(
         table=table,
-        interfaces=tuple(dict.fromkeys(line.interface for line in config.lines)),
+        interfaces=tuple(line.interface for line in config.lines),
         parts=tuple(part for way in _WAYS for part in _parts(config, way, groups, peers, nfmarks)),
         tunnels=tuple(tunnel for way in _WAYS for tunnel in _tunnels(config, way, groups, peers, nfmarks)),
         nfmark_mask=config.nfmark.mask,

@@ -85,12 +85,12 @@ class Wired:
         self.rules.know({object_name(key): key for key in keys})
         tapped = {tap.key for tap in self.plan.taps()}
         for line, parts in self.lines.items():
-            parts += [
+            parts.extend(
                 key
                 for key in keys
                 if key not in tapped
                 and (key.direction, key.observed_at) == (line.direction, line.observed_at)
-            ]
+            )
 
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""

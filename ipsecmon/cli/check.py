@@ -9,10 +9,14 @@ from typing import Optional
 
 import click
 
+from ipsecmon.agent.plan import build_plan
 from ipsecmon.config import Config, ConfigErrors, json_schema, load, warnings
+from ipsecmon.errors import ConfigError
 from ipsecmon.units import render_rate
 
 __all__ = ["check_command"]
+
+_SOME_ADDRESS = "192.0.2.1"  # a peer's name is looked up for the warnings only: DNS may be down
 
 
 @click.command("check")
@@ -31,8 +35,12 @@ def check_command(file: Optional[Path], schema: bool) -> None:
 def _check(file: Path) -> None:
     try:
         config = load(file)
+        build_plan(config, lambda name: (_SOME_ADDRESS,))
     except ConfigErrors as errors:
         click.echo(str(errors), err=True)
+        raise SystemExit(1) from None
+    except ConfigError as error:  # right as a file, but no rules can be made of it
+        click.echo(f"{file}: {error}", err=True)
         raise SystemExit(1) from None
     click.echo(f"{file}: ok")
     for row in _summary(config):

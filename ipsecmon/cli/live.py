@@ -12,17 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ipsecmon.agent.lifecycle import Look
+from ipsecmon.cli.render import POINTS, number
 from ipsecmon.config import Config
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 from ipsecmon.units import render_octets, render_rate
 
 __all__ = ["LiveTable", "table_of"]
-
-_POINTS = {
-    ObservationPoint.NIC: "interface",
-    ObservationPoint.WIRE: "on the wire",
-    ObservationPoint.INNER: "inside IPsec",
-}
 
 
 class LiveTable:
@@ -59,10 +54,10 @@ def table_of(config: Config, look: Look, before: Optional[Look]) -> Table:
     for heading in ("in", "total in", "out", "total out", "packets", "copies", "lost"):
         table.add_column(heading, justify="right", no_wrap=True)
     names = {line.name for line in config.lines}
-    for point in (ObservationPoint.NIC, ObservationPoint.WIRE, ObservationPoint.INNER):
+    for point in POINTS:
         keys = _named(now, point)
         if keys:
-            table.add_row(Text(_POINTS[point], style="dim italic"))
+            table.add_row(Text(POINTS[point], style="dim italic"))
         for name in sorted(keys, key=lambda one: one not in names):
             table.add_row(*_cells(name, point, now, past, seconds, is_line=name in names))
         if keys:
@@ -89,15 +84,12 @@ def _cells(
         last = past.get(total.key)
         octets = total.octets - last.octets if last else 0
         rate = render_rate(octets * 8 / seconds) if seconds else ""
-        cells += [
-            Text(rate, style=style or ("" if octets else "dim")),
-            Text(render_octets(total.octets), style=style),
-        ]
-    cells.append(Text(f"{sum(total.packets for total in both):,}"))
+        cells.append(Text(rate, style=style if octets else "dim"))
+        cells.append(Text(render_octets(total.octets), style=style if total.octets else "dim"))
+    cells.append(number(sum(total.packets for total in both)))
     if point is not ObservationPoint.NIC:
-        lost = sum(total.lost_packets for total in both)
-        cells.append(Text(f"{sum(total.nflog_packets for total in both):,}"))
-        cells.append(Text(f"{lost:,}", style="red" if lost else "dim"))
+        cells.append(number(sum(total.nflog_packets for total in both)))
+        cells.append(number(sum(total.lost_packets for total in both), style="red"))
     return cells
 
 

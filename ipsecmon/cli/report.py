@@ -5,22 +5,27 @@ from __future__ import annotations
 import datetime
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.cli.options import config_option, json_option
+from ipsecmon.cli.render import POINTS, number
 from ipsecmon.config import load
-from ipsecmon.model import ObservationPoint
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.store import Report, ReportRow, report
-from ipsecmon.units import parse_duration, render_octets
+from ipsecmon.units import parse_duration
 
 __all__ = ["report_command"]
+
+_EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str) -> int:
@@ -97,25 +102,40 @@ def _iso(at_ns: int) -> str:
 
 
 def _show(router: str, found: Report, lines: set[str]) -> None:
+    """Both directions of a counter side by side; columns of what did not happen are left out."""
+    extras = [name for name in _EXTRAS if any(getattr(row, name) for row in found.rows)]
     table = Table(
         title=f"{router}: {_iso(found.start_ns)} to {_iso(found.end_ns)}",
+        caption="" if "lost_packets" in extras else "no header copy was lost",
         box=box.SIMPLE_HEAD,
         title_justify="left",
+        caption_justify="left",
     )
-    for heading in ("observed at", "counter", "direction"):
-        table.add_column(heading)
-    for heading in ("volume", "octets", "packets", "copies", "lost", "pending", "bridged"):
+    table.add_column("counter")
+    for heading in (
+        "octets in",
+        "octets out",
+        "packets in",
+        "packets out",
+        *(_EXTRAS[name] for name in extras),
+    ):
         table.add_column(heading, justify="right")
-    points = list(ObservationPoint)
-    rows = sorted(found.rows, key=lambda row: (points.index(row.key.observed_at), row.key.name not in lines))
-    for row in rows:
-        table.add_row(
-            row.key.observed_at.value,
-            row.key.name,
-            row.key.direction.value,
-            render_octets(row.octets),
-            *(f"{number:,}" for number in (row.octets, row.packets, row.nflog_packets)),
-            *(f"{number:,}" for number in (row.lost_packets, row.pending_packets, row.bridged_packets)),
-            style="bold" if row.key.name in lines else "",
-        )
+    rows = {row.key: row for row in found.rows}
+    for point, title in POINTS.items():
+        names = dict.fromkeys(row.key.name for row in found.rows if row.key.observed_at is point)
+        if names:
+            table.add_section()
+            table.add_row(Text(title, style="dim italic"))
+        for name in sorted(names, key=lambda one: one not in lines):
+            both = [rows.get(CounterKey(name, way, point)) for way in (Direction.IN, Direction.OUT)]
+            table.add_row(*_cells(name, both, extras), style="bold" if name in lines else "")
     Console().print(table)
+
+
+def _cells(name: str, both: Sequence[Optional[ReportRow]], extras: Sequence[str]) -> Iterator[Text]:
+    yield Text(f"  {name}")
+    for field in ("octets", "packets"):
+        for row in both:
+            yield number(getattr(row, field) if row else 0)
+    for field in extras:
+        yield number(sum(getattr(row, field) for row in both if row))

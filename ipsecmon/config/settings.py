@@ -222,7 +222,7 @@ class Config(Section):
     )
     nfmark: Nfmark = Field(as_written({}), description="Packet marks.")
     lines: Annotated[tuple[Line, ...], OneOrMany(1), NotEmpty] = Field(
-        alias="line", description="The Internet line, or a list of them."
+        alias="line", description="The Internet line. A list is taken too, of one so far."
     )
     counters: Annotated[tuple[Counter, ...], OneOrMany()] = Field(
         (), description="Named counters; a packet counts in the first that takes it."

@@ -5,13 +5,15 @@ header copy, in order. DecodeError if a message breaks its format; no row is eve
 
 How it is fast: message starts are found by comparing words of the whole buffer at once, and the
 chain of lengths is then verified (walked where it does not verify: a payload may imitate a header).
-Rows whose attributes all stand where the first row's stand are taken as vectors; the rows that
-differ make the next template, and what is rarer still is decoded attribute by attribute.
+The first message's attributes are walked; every message whose attributes all stand where its stand is
+of the same layout. The next message that is not gives the next layout, and so on. Then values are
+taken as vectors, each row's at the offset of its layout.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, Optional, Union
 
 import numpy as np
@@ -19,8 +21,8 @@ from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import Packets
-from ipsecmon.wire.netlink import NLMSG_DONE, pull_attributes, pull_messages
-from ipsecmon.wire.packet import ODD_KINDS, ip_columns
+from ipsecmon.wire.netlink import NLA_TYPE_MASK, NLMSG_DONE, aligned, pull_attributes, pull_messages
+from ipsecmon.wire.packet import ODD_KINDS, host_order, ip_columns
 
 __all__ = ["decode_packets"]
 
@@ -30,184 +32,177 @@ Offsets = NDArray[np.int64]
 
 MSG_PACKET = 4 << 8  # NFNL_SUBSYS_ULOG, NFULNL_MSG_PACKET
 NFULA_PACKET_HDR, NFULA_PAYLOAD, NFULA_SEQ, NFULA_VLAN = 1, 9, 12, 20
-ETH_P_8021Q, ETH_P_8021AD = 0x8100, 0x88A8
 
 _PACKET_WORD = int(np.frombuffer(struct.pack("=HH", MSG_PACKET, 0), np.uint32)[0])
 _DONE_WORD = int(np.frombuffer(struct.pack("=HH", NLMSG_DONE, 0), np.uint32)[0])
 _DONE_OCTETS = 20  # nlmsghdr and nfgenmsg, which the kernel appends after several packets
 _BODY = 20  # attributes begin here: nlmsghdr (16) and nfgenmsg (4)
-MAX_TEMPLATES = 16  # layouts taken as vectors (mark, timestamp, UID there or not; each hook its own)
+MAX_TEMPLATES = 16  # layouts looked for as vectors (mark, timestamp, UID there or not; each hook its own)
 
 
 class _Layout(NamedTuple):
-    """Where one message's attributes stand, in octets from its start."""
+    """Where one message's attributes stand, in words from its start. 0: there is none."""
 
-    headers: list[int]  # of every attribute before the payload
-    payload: int  # of the payload's attribute header; 0: there is none
-    sequence: int  # of the value of NFULA_SEQ; 0: there is none
-    protocol: int  # of the value of NFULA_PACKET_HDR; 0: there is none
+    headers: tuple[int, ...]  # of every attribute before the payload
+    payload: int  # of the payload's attribute header
+    sequence: int  # of the value of NFULA_SEQ
+    protocol: int  # of the value of NFULA_PACKET_HDR
     vlan: bool
 
 
-def decode_packets(buffer: Octets) -> Packets:
-    """Every packet message of the buffer, in order. Raises DecodeError."""
-    if len(buffer) % 4:
-        buffer = bytes(buffer) + b"\0" * (-len(buffer) % 4)
-        _check_tail(buffer)
-    words = np.frombuffer(buffer, np.uint32)
-    starts = _starts_by_words(words)
+class _Messages(NamedTuple):
+    """A buffer and the packet messages in it: word offset and octets of each."""
+
+    buffer: Octets
+    words: Words
+    starts: Offsets
+    lengths: Offsets
+
+
+def decode_packets(buffer: Octets, ends: Sequence[int] = ()) -> Packets:
+    """Every packet message of the buffer, in order. Raises DecodeError.
+
+    ends: where each of several datagrams ends, so that none reaches into the next; without it the
+    buffer is one datagram.
+    """
+    ends = ends or [len(buffer)]
+    if any(end % 4 for end in ends[:-1]):
+        raise DecodeError("datagram of broken words", 0)
+    whole = len(buffer) % 4 == 0
+    words = np.frombuffer(buffer if whole else bytes(buffer) + bytes(-len(buffer) % 4), np.uint32)
+    starts = _starts_by_words(words, ends) if whole else None
     if starts is None:
-        starts = _starts_by_walking(buffer)
-    return _decode_rows(buffer, words, starts)
+        starts = _starts_by_walking(buffer, ends)
+    return _decode_rows(_Messages(buffer, words, starts, words.take(starts).astype(np.int64)))
 
 
-def _check_tail(padded: Octets) -> None:
-    """A datagram that is not a multiple of 4 must still end with a whole message."""
-    for _ in pull_messages(padded):
-        pass
-
-
-def _starts_by_words(words: Words) -> Optional[Offsets]:
-    """Word offsets of all messages, or None if the chain does not verify."""
+def _starts_by_words(words: Words, ends: Sequence[int]) -> Optional[Offsets]:
+    """Word offsets of all packet messages, or None if their chain does not verify."""
     found: Offsets = np.flatnonzero(words[1:-3] == _PACKET_WORD)
-    found = found[(words[found + 2] == 0) & (words[found + 3] == 0)]
+    found = found[(words.take(found + 2) | words.take(found + 3)) == 0]  # nlmsg_seq, nlmsg_pid
     if not len(found) or found[0] != 0:
         return None
-    lengths = words[found].astype(np.int64)
-    ends = found + (lengths + 3) // 4
-    gaps = np.append(found[1:], len(words)) - ends
-    if lengths.min() < _BODY or gaps.min() < 0:
+    lengths = words.take(found).astype(np.int64)
+    past = found + ((lengths + 3) >> 2)
+    following = np.append(found[1:], len(words))
+    gaps = following - past
+    if lengths.min() < _BODY or gaps.min() < 0 or not _all_stand_in(following, ends):
         return None
     done = np.flatnonzero(gaps)
-    at = ends[done]
-    if not (
+    at = past[done]
+    verified = (
         (gaps[done] == _DONE_OCTETS // 4).all()
         and (words[at] == _DONE_OCTETS).all()
         and (words[at + 1] == _DONE_WORD).all()
-    ):
-        return None
-    return found
+    )
+    return found if verified else None
 
 
-def _starts_by_walking(buffer: Octets) -> Offsets:
+def _all_stand_in(ascending: Offsets, ends: Sequence[int]) -> bool:
+    wanted = np.array(ends, np.int64) >> 2
+    return bool((ascending.take(np.searchsorted(ascending, wanted), mode="clip") == wanted).all())
+
+
+def _starts_by_walking(buffer: Octets, ends: Sequence[int]) -> Offsets:
     starts = []
-    for message in pull_messages(buffer):
-        if message.kind == MSG_PACKET:
-            if message.end - message.start < 4:
-                raise DecodeError("packet message without nfgenmsg", message.start)
-            starts.append((message.start - 16) // 4)
+    view = memoryview(buffer)
+    for begin, end in zip([0, *ends], ends):
+        for message in pull_messages(view[:end], begin):
+            if message.kind == MSG_PACKET:
+                if message.end - message.start < 4:
+                    raise DecodeError("packet message without nfgenmsg", message.start)
+                starts.append((message.start - 16) // 4)
     return np.array(starts, np.int64)
 
 
-def _decode_rows(buffer: Octets, words: Words, starts: Offsets) -> Packets:
-    network = np.frombuffer(buffer, ">u4")
-    rows = _Rows(words, network, starts)
-    left = np.arange(len(starts))
-    for _ in range(MAX_TEMPLATES):
-        if not len(left):
-            break
-        layout = rows.layout(buffer, int(left[0]))
-        same = _rows_alike(words, starts[left], layout)
-        rows.take(left[same], layout)
-        left = left[~same]
-    for row in left:
-        rows.take(np.array([row]), rows.layout(buffer, int(row)))
-    octets, odd = ip_columns(network, rows.copy, rows.captured, rows.vlan)
+def _decode_rows(messages: _Messages) -> Packets:
+    words, starts = messages.words, messages.starts
+    layouts, which = _layouts(messages)
+    headers, payloads, sequences, protocols, vlans = zip(*layouts) if layouts else [()] * 5
+
+    def column(offsets: Sequence[int]) -> Offsets:
+        return np.array(offsets, np.int64).take(which)
+
+    sequence = host_order(words.take(starts + column(sequences))).astype(np.int64)
+    if 0 in sequences:
+        sequence[column(sequences) == 0] = -1
+    payload = starts + column(payloads)
+    captured = _halves(words.take(payload))[0].astype(np.int32) - 4
+    if 0 in payloads:
+        captured[column(payloads) == 0] = 0
+    protocol = host_order(words.take(starts + column(protocols))) >> 16
+    if 0 in protocols:
+        protocol[column(protocols) == 0] = 0
+    octets, odd = ip_columns(words, payload + 1, captured, protocol, column(vlans) != 0)
     return Packets(
-        group=(network[starts + 4] & 0xFFFF).astype(np.uint16),
+        group=(host_order(words.take(starts + 4)) & 0xFFFF).astype(np.uint16),
         octets=octets,
-        sequence=rows.sequence,
+        sequence=sequence,
         odd={kind: number for kind, number in zip(ODD_KINDS, odd) if number},
     )
 
 
-class _Rows:
-    """The columns under way. copy: word offset of the IP header; captured: octets from there."""
-
-    def __init__(self, words: Words, network: NDArray[np.uint32], starts: Offsets) -> None:
-        self._words, self._network, self._starts = words, network, starts
-        self._halves = _halves(words)
-        self.sequence = np.full(len(starts), -1, np.int64)
-        self.copy = np.zeros(len(starts), np.int64)
-        self.captured = np.zeros(len(starts), np.int64)
-        self.vlan = np.zeros(len(starts), bool)
-
-    def layout(self, buffer: Octets, row: int) -> _Layout:
-        start = int(self._starts[row])
-        return _layout(buffer, start * 4, start * 4 + int(self._words[start]))
-
-    def take(self, rows: Offsets, layout: _Layout) -> None:
-        """Fill these rows, all of one layout."""
-        at = self._starts[rows]
-        if layout.sequence:
-            self.sequence[rows] = self._network[at + layout.sequence // 4]
-        if layout.payload:
-            self.copy[rows] = at + layout.payload // 4 + 1
-            self.captured[rows] = self._halves[at + layout.payload // 4, 0].astype(np.int64) - 4
-        self.vlan[rows] = layout.vlan
-        if layout.protocol:
-            protocol = self._network[at + layout.protocol // 4] >> 16
-            tagged = (protocol == ETH_P_8021Q) | (protocol == ETH_P_8021AD)
-            if tagged.any():  # the tag is part of the copy: 4 octets before the IP header
-                self.vlan[rows] |= tagged
-                self.copy[rows] += tagged
-                self.captured[rows] -= np.where(tagged, 4, 0)
+def _layouts(messages: _Messages) -> tuple[list[_Layout], Offsets]:
+    """Every layout, and which of them each message has."""
+    layouts: dict[_Layout, int] = {}
+    which = np.zeros(len(messages.starts), np.int64)
+    left = np.arange(len(which))
+    while len(left) and len(layouts) < MAX_TEMPLATES:
+        layout = _layout(messages, int(left[0]))
+        alike = _rows_alike(messages, left, layout)
+        which[left[alike]] = layouts.setdefault(layout, len(layouts))
+        left = left[~alike]
+    for row in left:
+        which[row] = layouts.setdefault(_layout(messages, int(row)), len(layouts))
+    return list(layouts), which
 
 
-def _rows_alike(words: Words, starts: Offsets, layout: _Layout) -> NDArray[np.bool_]:
-    """Which rows have every attribute header of the first row, at the same place."""
-    lengths = words[starts].astype(np.int64)
-    alike = _headers_equal(words, starts, layout.headers)
-    if not layout.payload:
-        alike &= lengths == lengths[0]
-        return alike
-    at = np.minimum(starts + layout.payload // 4, len(words) - 1)
-    header = _halves(words)[at]
-    room = (lengths + 3) // 4 * 4 - layout.payload
-    alike &= (
-        (header[:, 1] == NFULA_PAYLOAD)
-        & (header[:, 0] >= 4)
-        & (header[:, 0] <= lengths - layout.payload)
-        & (room - header[:, 0] < 4)  # nothing but padding after it
-    )
+def _layout(messages: _Messages, row: int) -> _Layout:
+    """Walk one message's attributes. The payload must be the last one. Raises DecodeError."""
+    start = int(messages.starts[row]) * 4
+    end = start + int(messages.lengths[row])
+    headers: list[int] = []
+    payload = sequence = protocol = 0
+    vlan = False
+    for kind, value, value_end in pull_attributes(messages.buffer, start + _BODY, end):
+        if payload:
+            raise DecodeError("attribute after the payload", value - 4)
+        at = (value - start) // 4
+        if kind == NFULA_PAYLOAD:
+            payload = at - 1
+            continue
+        headers.append(at - 1)
+        if kind in (NFULA_SEQ, NFULA_PACKET_HDR) and value_end - value != 4:
+            raise DecodeError("attribute of a wrong length", value - 4)
+        sequence = at if kind == NFULA_SEQ else sequence
+        protocol = at if kind == NFULA_PACKET_HDR else protocol
+        vlan = vlan or kind == NFULA_VLAN
+    return _Layout(tuple(headers), payload, sequence, protocol, vlan)
+
+
+def _rows_alike(messages: _Messages, rows: Offsets, layout: _Layout) -> NDArray[np.bool_]:
+    """Which rows have all attributes of the first row, at the same places.
+
+    Rows of another layout mostly differ in where the payload stands: that is looked at first.
+    """
+    words = messages.words
+    starts, lengths = messages.starts.take(rows), messages.lengths.take(rows)
+    alike: NDArray[np.bool_] = lengths == lengths[0]
+    if layout.payload:
+        octets, kind = _halves(words.take(starts + layout.payload, mode="clip"))
+        room = lengths - layout.payload * 4
+        padding = (room + 3 & ~3) - octets  # to the end of the message: nothing else may stand there
+        alike = (kind & NLA_TYPE_MASK == NFULA_PAYLOAD) & (octets >= 4) & (octets <= room) & (padding < 4)
+    candidates = np.flatnonzero(alike)
+    at = starts.take(candidates)
+    same = np.ones(len(at), bool)
+    for offset in layout.headers:
+        header = words.take(at + offset)
+        same &= header == header[0]
+    alike[candidates] = same
     return alike
 
 
 def _halves(words: Words) -> NDArray[np.uint16]:
-    """Each word as (length, type), as an attribute's header has them, in host byte order."""
-    return np.frombuffer(words, np.uint16).reshape(-1, 2)
-
-
-def _headers_equal(words: Words, starts: Offsets, headers: list[int]) -> NDArray[np.bool_]:
-    alike: NDArray[np.bool_] = np.ones(len(starts), bool)
-    last = len(words) - 1
-    for offset in headers:
-        at = np.minimum(starts + offset // 4, last)
-        alike &= words[at] == words[at[0]]
-    return alike
-
-
-def _layout(buffer: Octets, start: int, end: int) -> _Layout:
-    """Walk one message's attributes. The payload must be the last one. Raises DecodeError."""
-    headers: list[int] = []
-    payload = sequence = protocol = 0
-    vlan = False
-    for kind, value, value_end in pull_attributes(buffer, start + _BODY, end):
-        if payload:
-            raise DecodeError("attribute after the payload", value - 4)
-        if kind == NFULA_PAYLOAD:
-            payload = value - 4 - start
-            continue
-        headers.append(value - 4 - start)
-        if kind == NFULA_SEQ:
-            sequence = _fixed(value, value_end, 4) - start
-        elif kind == NFULA_PACKET_HDR:
-            protocol = _fixed(value, value_end, 4) - start
-        vlan = vlan or kind == NFULA_VLAN
-    return _Layout(headers, payload, sequence, protocol, vlan)
-
-
-def _fixed(value: int, end: int, octets: int) -> int:
-    if end - value != octets:
-        raise DecodeError("attribute of a wrong length", value - 4)
-    return value
+    """(lengths, types) out of attribute headers, in host byte order."""
+    return words.view(np.uint16).reshape(-1, 2).T

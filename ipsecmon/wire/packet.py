@@ -9,26 +9,45 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ODD_KINDS", "ip_columns"]
+__all__ = ["ODD_KINDS", "host_order", "ip_columns"]
+
+Words = NDArray[np.uint32]
 
 ODD_KINDS = ("short", "version", "fragment", "length-zero", "vlan")
-"""short: the copy ends inside the IP header. version: neither 4 nor 6. fragment: of either family.
-length-zero: a super-packet above 65535 octets (BIG TCP) or a jumbogram. vlan: with an 802.1Q tag."""
+"""short: the copy ends inside the IP header. version: neither 4 nor 6, or something else behind a VLAN
+tag. fragment: of either family. length-zero: a super-packet above 65535 octets (BIG TCP) or a
+jumbogram. vlan: with an 802.1Q tag, in the copy or beside it."""
 
 _FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
+_ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
+_ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
+_MAX_TAGS = 2  # IEEE 802.1Q: a service tag and a customer tag
+
+
+def host_order(words: Words) -> Words:
+    """Words as they lay in memory, in network byte order, as numbers."""
+    return words.view(">u4").astype(np.uint32)
 
 
 def ip_columns(
-    words: NDArray[np.uint32], copy: NDArray[np.int64], captured: NDArray[np.int64], vlan: NDArray[np.bool_]
-) -> tuple[NDArray[np.uint32], list[int]]:
+    words: Words,
+    copy: NDArray[np.int64],
+    captured: NDArray[np.int32],
+    protocol: Words,
+    vlan: NDArray[np.bool_],
+) -> tuple[Words, list[int]]:
     """IP octets of each row, and the number of rows of each of ODD_KINDS.
 
-    words: the buffer as big-endian 32-bit words. copy: word offset of each IP header.
-    captured: octets from there on. vlan: rows that came with a VLAN tag.
+    words: the buffer. copy: word offset of each copy; captured: its octets; protocol: its Ethernet
+    type, 0 where it is not known. vlan: rows that came with a VLAN tag beside the copy.
     """
-    last = len(words) - 1
-    first = np.where(captured >= 4, words[np.minimum(copy, last)], 0)
-    second = np.where(captured >= 8, words[np.minimum(copy + 1, last)], 0)
+    tagged = np.flatnonzero(_is_tag(protocol))
+    no_ip = _pass_tags(words, copy, captured, protocol, tagged)
+    first = host_order(words.take(copy, mode="clip"))
+    second = host_order(words.take(copy + 1, mode="clip"))
+    first[captured < 4] = 0
+    second[captured < 8] = 0
+    first[no_ip] = 0
     version = first >> 28
     is4, is6 = version == 4, version == 6
     length4 = first & 0xFFFF
@@ -38,5 +57,27 @@ def ip_columns(
     short = (captured < 4) | (is4 & (captured < 20)) | (is6 & (captured < 40))
     fragment = (is4 & ((second & 0x3FFF) != 0)) | (is6 & (((second >> 8) & 0xFF) == _FRAGMENT_HEADER))
     zero = (is4 & (length4 == 0)) | (known6 & (length6 == 0))
+    vlan[tagged] = True
     odd = [short, ~(is4 | is6) & (captured >= 4), fragment, zero, vlan]
     return octets, [int(np.count_nonzero(column)) for column in odd]
+
+
+def _is_tag(protocol: Words) -> NDArray[np.bool_]:
+    return (protocol == _ETH_P_8021Q) | (protocol == _ETH_P_8021AD)
+
+
+def _pass_tags(
+    words: Words,
+    copy: NDArray[np.int64],
+    captured: NDArray[np.int32],
+    protocol: Words,
+    tagged: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Move copies past the tags in them, which are words of TCI and Ethernet type; which rows are not IP."""
+    behind = protocol[tagged]
+    for _ in range(_MAX_TAGS):
+        rows = tagged[_is_tag(behind)]
+        behind[_is_tag(behind)] = host_order(words.take(copy[rows], mode="clip")) & 0xFFFF
+        copy[rows] += 1
+        captured[rows] -= 4
+    return tagged[(behind != _ETH_P_IP) & (behind != _ETH_P_IPV6)]

@@ -79,6 +79,11 @@ class Agent:
         """SIGTERM, and its exit status."""
         assert self._process is not None
         self._process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it has ended by itself; its exit status."""
+        assert self._process is not None
         return self._process.wait(STOP_WITHIN_S)
 
     def kill(self) -> None:

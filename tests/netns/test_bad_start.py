@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -121,3 +122,35 @@ def test_influxdb_that_cannot_be_reached_at_start_does_not_stop_counting(
             assert "sink unavailable sink=influxdb" in agent.log()
         finally:
             agent.end()
+
+
+def test_an_agent_that_finds_its_groups_taken_leaves_the_other_agents_rules_alone(
+    topology: Topology, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    first = Agent(
+        topology, folders[0], {"counters": [{"name": "voip", "match": {"proto": "udp", "port": 5060}}]}
+    )
+    second = Agent(topology, folders[1], {})
+    try:
+        first.start()
+        before = topology.run("router", "nft", "-s", "list", "ruleset")
+        assert f"NFLOG group {GROUP} is in use" in one_line(second.fails())
+        assert topology.run("router", "nft", "-s", "list", "ruleset") == before
+    finally:
+        first.end()
+
+
+def test_a_helper_that_is_killed_ends_the_agent_with_one_line_and_costs_no_count(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    os.kill(agent.helper_pid, signal.SIGKILL)
+    assert agent.wait() == 1
+    assert "Traceback" not in agent.log()
+    sent = exchange_udp(topology, "lan", "inet", FAR, packets=100).sent
+    agent.start()
+
+    assert volume(agent.counters()["other", "out", "wire"]) == sent

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import socket
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -21,7 +20,6 @@ from tests.unit.wire.hexfiles import FIXTURES, render
 NEAR, FAR = "203.0.113.1", "203.0.113.2"
 NEAR6, FAR6 = "2001:db8::1", "2001:db8::2"
 SIZES = (12, 100, 1001)
-SO_TIMESTAMP = 29
 FLUSHED_S = 0.3  # three times the kernel's own flush time
 LINK = (
     "addr add {0}/24 dev wan0\naddr add {1}/64 dev wan0 nodad\nlink set lo up\nlink set wan0 up\n"
@@ -81,8 +79,6 @@ def capture_copies(them: Namespaces) -> None:
     odd = COPY.format(10, 30)
     with captured(them, "snaplen-30", BOTH_WAYS.format(odd, odd), [10]):
         exchange(them, (7000,))
-    with captured(them, "timestamp", BOTH_WAYS.format(one, one), [10]), timestamps():
-        exchange(them, (7000, 7001))
     prefixed = 'log prefix "in: " group 65535 snaplen 64 queue-threshold 512'
     with captured(them, "prefix", BOTH_WAYS.format(prefixed, prefixed), [65535]):
         exchange(them, (7000,))
@@ -160,15 +156,6 @@ def send(them: Namespaces, role: str, address: str, port: int, sizes: Iterable[i
     with out:
         for size in sizes:
             out.sendto(bytes(size), (address, port))
-
-
-@contextmanager
-def timestamps() -> Iterator[None]:
-    """The kernel stamps received packets as long as one socket of the machine wants it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wanting:
-        wanting.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
-        time.sleep(FLUSHED_S)  # it takes effect from a work queue
-        yield
 
 
 def receive(opened: socket.socket) -> list[bytes]:

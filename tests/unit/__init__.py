@@ -1,0 +1,3 @@
+"""Each package of ipsecmon by itself."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The arithmetic, with the time injected."""
+
+from __future__ import annotations

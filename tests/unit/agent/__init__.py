@@ -1,0 +1,3 @@
+"""The pieces of the agent, each by itself."""
+
+from __future__ import annotations
