@@ -20,7 +20,7 @@ from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd
 from ipsecmon.agent.rounds import Parts, Rounds
 from ipsecmon.agent.wiring import Wired
-from ipsecmon.errors import IpsecmonError, SourceError, StoreError
+from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
 from ipsecmon.model import CounterKey, Increment, Reading
 
 __all__ = ["Agent", "Look"]
@@ -99,6 +99,8 @@ class Agent:
         try:
             if self._rounds:
                 self._rounds.close()
+        except HelperGone:
+            pass  # run() has said so
         except IpsecmonError as error:
             _logger.error("the last interval could not be closed, counters will bridge it error=%s", error)
         self._stop_parts()

@@ -16,7 +16,7 @@ from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.clock import Clock, Moment
-from ipsecmon.errors import SourceError, StoreError
+from ipsecmon.errors import HelperGone, SourceError, StoreError
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
 
 __all__ = ["Parts", "Rounds"]
@@ -105,6 +105,8 @@ class Rounds:
         readings = parts.interfaces.poll()
         try:
             rules = parts.rules.poll()
+        except HelperGone:
+            raise
         except SourceError as error:
             self._complain(error)
             raise

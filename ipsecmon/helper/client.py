@@ -21,6 +21,7 @@ _TIMEOUT_S = 60.0  # nft may take long on a router with many rules
 _STOP_S = 2.0
 MAX_ANSWER = 16 << 20  # octets; 10,000 counters take about 1 MB
 
+_GONE = "the helper process has ended: start ipsecmon again, kernel counters bridge what passes meanwhile"
 _ERRORS: dict[str, type[SourceError]] = {"rules": RulesRefused}
 
 
@@ -100,12 +101,12 @@ class Helper:
 
     def _ask(self, verb: str) -> tuple[dict[str, Any], list[int]]:
         if self._connection is None:
-            raise HelperGone("the helper is not running")
+            raise HelperGone(_GONE)
         try:
             self._connection.sendall(verb.encode() + b"\n")
             line, descriptors = self._receive_line(self._connection)
         except OSError as error:
-            raise HelperGone(f"the helper does not answer: {error}") from error
+            raise HelperGone(_GONE) from error
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], SourceError)(answer["message"])
