@@ -43,7 +43,8 @@ class Intervals:
         """The running interval, if it ended now."""
         expected = self._start + monotonic_ns - self._start_monotonic
         stepped = wall_ns - expected
-        if abs(stepped) < STEP_NS:
+        behind = stepped < 0 and wall_ns <= self._start  # however small: followed, a start could repeat
+        if abs(stepped) < STEP_NS and not behind:
             stepped, expected = 0, wall_ns
         boundary = expected - expected % self._length
         on_time = boundary > self._start and expected - boundary < self._length // _LATE

@@ -8,7 +8,7 @@ the store has them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
@@ -48,6 +48,11 @@ class InterfaceCounters(Protocol):
     def poll(self) -> list[Reading]: ...
 
 
+class Backlog(Protocol):
+    @property
+    def batches(self) -> int: ...
+
+
 class Books(Protocol):
     """The store, as a round needs it."""
 
@@ -55,6 +60,7 @@ class Books(Protocol):
         self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment
     ) -> None: ...
     def set_state(self, key: str, value: str) -> None: ...
+    def backlog(self, sink: str) -> Backlog: ...
     def spool_dropped(self) -> Mapping[str, int]: ...
 
 
@@ -157,7 +163,17 @@ class Rounds:
     def _levels(self) -> list[SelfMeasurement]:
         dropped = self._parts.copies.dropped_datagrams()
         since, self._dropped_before = dropped - self._dropped_before, dropped
-        return [*self._resources.measure(), SelfMeasurement("nflog", "dropped-datagrams", since)]
+        return [
+            *self._resources.measure(),
+            SelfMeasurement("nflog", "dropped-datagrams", since),
+            *self._sink_levels(),
+        ]
+
+    def _sink_levels(self) -> Iterator[SelfMeasurement]:
+        dropped = self._parts.store.spool_dropped()
+        for name in self._parts.sinks:
+            yield SelfMeasurement(name, "waiting-batches", self._parts.store.backlog(name).batches)
+            yield SelfMeasurement(name, "dropped-batches", dropped.get(name, 0))
 
     def _complain_of_store(self, error: StoreError) -> None:
         self._parts.counts.add("store", "failed-commits")

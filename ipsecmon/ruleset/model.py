@@ -15,7 +15,7 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional
 
@@ -150,8 +150,13 @@ class Plan:
         _check_names(self)
         for part in self.parts:
             _check_match(part.match, part.tap.name)
-            for peer in part.peers:
-                ipaddress.ip_address(peer)
+            _check_peers(part.peers, part.tap.name)
+        for tunnel in self.tunnels:
+            _check_peers(tunnel.peers, tunnel.tap.name)
+            for inside in tunnel.inside:
+                _check_match(inside.match, inside.tap.name)
+        if not 0 <= self.nfmark_mask < 1 << 32:
+            raise ConfigError("the nfmark mask must be between 0 and 0xffffffff")
         groups = self.groups()
         if len(set(groups)) != len(groups) or not all(0 < group < 1 << 16 for group in groups):
             raise ConfigError("NFLOG groups must be distinct and between 1 and 65535")
@@ -193,7 +198,21 @@ def _check_match(match: Match, name: str) -> None:
         raise ConfigError(f"counter {name!r}: IP protocols must be between 0 and 255")
     for networks in (match.host, match.local, match.remote, match.source, match.destination):
         for network in networks:
-            ipaddress.ip_network(network)
+            _check_address(ipaddress.ip_network, network, name)
+
+
+def _check_peers(peers: tuple[str, ...], name: str) -> None:
+    for peer in peers:
+        _check_address(ipaddress.ip_address, peer, name)
+
+
+def _check_address(parse: Callable[[str], object], text: str, name: str) -> None:
+    try:
+        parse(text)
+    except ValueError as error:
+        raise ConfigError(f"counter {name!r}: {error}") from error
+    if "%" in text:  # a zone may hold any character, and no rule can match it
+        raise ConfigError(f"counter {name!r}: {text!r} has a zone: write the address alone")
 
 
 def _tap(data: dict[str, Any]) -> Tap:

@@ -4,8 +4,8 @@ One own table. Re-installing flushes its rules and declares its counters again i
 no packet is missed and the counters keep their values. Base chains stand right after our NAT
 (−99 in, +300 out), where the decrypted second pass is told by its secpath and the plaintext before
 encryption by its route. A packet the kernel loops back (a multicast we send and have joined) would pass
-postrouting twice: those are counted in output. Where the router does NAT, the source of a leaving packet
-before it is asked of conntrack, which NAT needs anyway; where it does not, conntrack is left alone.
+postrouting twice: those are counted in output. Where the router does NAT, an end that it has changed is
+asked of conntrack, which NAT needs anyway; where it does not, conntrack is left alone.
 
 Everything in the text is a number, an address that was parsed, or a name made by ruleset.model: no
 word of the user's gets into it.
@@ -180,49 +180,62 @@ def _peers(peers: Iterable[str], end: str) -> Iterator[str]:
 
 def _gotos(plan: Plan, match: Match, tap: Tap) -> list[str]:
     lines = []
-    by_conntrack = plan.does_nat and match.lan_view and tap.direction is Direction.OUT
+    hidden = _hidden_end(plan, match, tap.direction)
     for one in conjunctions(match, tap.direction):
-        for condition in _conditions(one, by_conntrack):
+        for condition in _conditions(one, hidden):
             lines.append(" ".join(filter(None, (condition, f"goto {tap.object_name}"))))
     return lines
 
 
-def _conditions(one: Conjunction, by_conntrack: bool) -> Iterator[str]:
-    """Conjunctions in nft's words; the source before our NAT is only known to conntrack."""
-    if not (by_conntrack and (one.sources or one.source_ports)):
-        yield _plain(one, one.protocols, _sources(one))
+def _hidden_end(plan: Plan, match: Match, way: Direction) -> str | None:
+    """The end that our NAT has changed by the time we see the packet: in the LAN's view a leaving one's
+    source, in the wire's view an arriving one's destination. What it was is only known to conntrack."""
+    if not plan.does_nat or match.lan_view is (way is Direction.IN):
+        return None
+    return "src" if way is Direction.OUT else "dst"
+
+
+def _conditions(one: Conjunction, hidden: str | None) -> Iterator[str]:
+    """Conjunctions in nft's words."""
+    plain = {"src": _end(one, "src"), "dst": _end(one, "dst")}
+    if hidden is None or not plain[hidden]:
+        yield _joined(one.protocols, [*plain["src"], *plain["dst"]])
         return
+    visible = plain["dst" if hidden == "src" else "src"]
+    networks, port_ranges = _ends(one, hidden)
     for protocol in one.protocols or (None,):
         protocols = () if protocol is None else (protocol,)
-        for source in one.sources or ("",):
-            for ports in one.source_ports or (None,):
+        for network in networks or ("",):
+            for ports in port_ranges or (None,):
                 for direction in ("original", "reply"):
                     parts = [f"ct direction {direction}"]
-                    if source:
-                        parts.append(f"ct {direction} {_FAMILY[one.family or 4]} saddr {source}")
+                    if network:
+                        parts.append(f"ct {direction} {_FAMILY[one.family or 4]} {hidden[0]}addr {network}")
                     if ports:
-                        parts.append(f"ct {direction} proto-src {_port_range(ports)}")
-                    yield _plain(one, protocols, parts)
-    yield _plain(one, one.protocols, ["ct state { invalid, untracked }", *_sources(one)])
+                        parts.append(f"ct {direction} proto-{hidden} {_port_range(ports)}")
+                    yield _joined(protocols, [*parts, *visible])
+    yield _joined(one.protocols, ["ct state { invalid, untracked }", *plain["src"], *plain["dst"]])
 
 
-def _sources(one: Conjunction) -> list[str]:
+def _ends(one: Conjunction, end: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    if end == "src":
+        return one.sources, one.source_ports
+    return one.destinations, one.destination_ports
+
+
+def _end(one: Conjunction, end: str) -> list[str]:
+    networks, port_ranges = _ends(one, end)
     parts = []
-    if one.sources:
-        parts.append(f"{_FAMILY[one.family or 4]} saddr {_set(one.sources)}")
-    if one.source_ports:
-        parts.append(f"th sport {_set(_port_range(ports) for ports in one.source_ports)}")
+    if networks:
+        parts.append(f"{_FAMILY[one.family or 4]} {end[0]}addr {_set(networks)}")
+    if port_ranges:
+        parts.append(f"th {end[0]}port {_set(_port_range(ports) for ports in port_ranges)}")
     return parts
 
 
-def _plain(one: Conjunction, protocols: tuple[int, ...], source: list[str]) -> str:
-    parts = [f"meta l4proto {_set(str(number) for number in protocols)}"] if protocols else []
-    parts += source
-    if one.destinations:
-        parts.append(f"{_FAMILY[one.family or 4]} daddr {_set(one.destinations)}")
-    if one.destination_ports:
-        parts.append(f"th dport {_set(_port_range(ports) for ports in one.destination_ports)}")
-    return " ".join(parts)
+def _joined(protocols: tuple[int, ...], parts: list[str]) -> str:
+    numbers = [f"meta l4proto {_set(str(number) for number in protocols)}"] if protocols else []
+    return " ".join([*numbers, *parts])
 
 
 def _set(values: Iterable[str]) -> str:

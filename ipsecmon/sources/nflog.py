@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
 from ipsecmon.errors import DecodeError, GroupInUse, SourceError
 from ipsecmon.model import Counts, Packets
-from ipsecmon.wire.netlink import NLMSG_ERROR, decode_error, pull_messages
+from ipsecmon.wire.netlink import NLMSG_ERROR, Message, decode_error, pull_messages
 from ipsecmon.wire.nflog import decode_packets
 
 __all__ = ["NflogSource"]
@@ -38,7 +40,7 @@ class NflogSource:
         self._groups = groups
         self._counts = counts
         self._buffer = memoryview(bytearray(_BUFFER))
-        self._early: list[bytes] = []  # copies that came between the acknowledgements
+        self._early: deque[bytes] = deque()  # copies that came between the acknowledgements
         self._last_sequence = np.full(1 << 16, -1, np.int64)
 
     def start(self) -> None:
@@ -47,16 +49,19 @@ class NflogSource:
         waiting = set(range(1, len(self._groups) + 1))
         ready = select.poll()
         ready.register(self._socket, select.POLLIN)
+        # the acknowledgements are on the socket already: no more can stand before the last one than fits
+        room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         while waiting:
-            if not ready.poll(_ACKNOWLEDGE_MS):
+            if room < 0 or not ready.poll(_ACKNOWLEDGE_MS):
                 raise SourceError("the kernel did not answer the request for NFLOG groups: try again")
             datagram = self._socket.recv(_DATAGRAM)
-            message = next(pull_messages(datagram))
-            if message.kind != NLMSG_ERROR:
+            answer = _answer(datagram)
+            if answer is None:
                 self._early.append(datagram)
-                continue
-            self._acknowledge(decode_error(datagram, message), self._groups[message.sequence - 1])
-            waiting.discard(message.sequence)
+                room -= len(datagram)
+            elif answer.sequence in waiting:
+                self._acknowledge(decode_error(datagram, answer), self._groups[answer.sequence - 1])
+                waiting.discard(answer.sequence)
 
     def _acknowledge(self, code: int, group: int) -> None:
         if code in (_EPERM, _EBUSY):
@@ -80,7 +85,7 @@ class NflogSource:
             return []
         self._counts.add("nflog", "datagrams", len(ends))
         try:
-            batches = [decode_packets(self._buffer[: ends[-1]])]
+            batches = [decode_packets(self._buffer[: ends[-1]], ends)]
         except DecodeError:
             batches = self._decode_singly(ends)
         for packets in batches:
@@ -91,12 +96,13 @@ class NflogSource:
         """Read datagrams end to end into the buffer; where each ends."""
         ends: list[int] = []
         used = 0
-        for datagram in self._early:
-            self._buffer[used : used + len(datagram)] = datagram
-            used += len(datagram)
-            ends.append(used)
-        self._early = []
         while used + _DATAGRAM <= _BUFFER:
+            if self._early:
+                datagram = self._early.popleft()
+                self._buffer[used : used + len(datagram)] = datagram
+                used += len(datagram)
+                ends.append(used)
+                continue
             try:
                 received = self._socket.recv_into(self._buffer[used:])
             except BlockingIOError:
@@ -135,6 +141,15 @@ class NflogSource:
             if fields[-1] == inode:
                 return int(fields[8])
         return 0
+
+
+def _answer(datagram: bytes) -> Optional[Message]:
+    """The NLMSG_ERROR that a datagram is, or None: it holds copies, or nothing of any sense."""
+    try:
+        first = next(pull_messages(datagram), None)
+    except DecodeError:
+        return None
+    return first if first is not None and first.kind == NLMSG_ERROR else None
 
 
 def _owner(group: int) -> str:

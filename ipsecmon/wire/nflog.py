@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import Packets
-from ipsecmon.wire.netlink import NLA_TYPE_MASK, NLMSG_DONE, aligned, pull_attributes, pull_messages
+from ipsecmon.wire.netlink import NLA_TYPE_MASK, NLMSG_DONE, pull_attributes, pull_messages
 from ipsecmon.wire.packet import ODD_KINDS, host_order, ip_columns
 
 __all__ = ["decode_packets"]
@@ -118,22 +118,16 @@ def _starts_by_walking(buffer: Octets, ends: Sequence[int]) -> Offsets:
 def _decode_rows(messages: _Messages) -> Packets:
     words, starts = messages.words, messages.starts
     layouts, which = _layouts(messages)
-    headers, payloads, sequences, protocols, vlans = zip(*layouts) if layouts else [()] * 5
-
-    def column(offsets: Sequence[int]) -> Offsets:
-        return np.array(offsets, np.int64).take(which)
-
-    sequence = host_order(words.take(starts + column(sequences))).astype(np.int64)
-    if 0 in sequences:
-        sequence[column(sequences) == 0] = -1
-    payload = starts + column(payloads)
-    captured = _halves(words.take(payload))[0].astype(np.int32) - 4
-    if 0 in payloads:
-        captured[column(payloads) == 0] = 0
-    protocol = host_order(words.take(starts + column(protocols))) >> 16
-    if 0 in protocols:
-        protocol[column(protocols) == 0] = 0
-    octets, odd = ip_columns(words, payload + 1, captured, protocol, column(vlans) != 0)
+    offsets = np.array([layout[1:] for layout in layouts], np.int64).reshape(-1, 4)
+    payload, numbered, typed, vlan = (column.take(which) for column in offsets.T)
+    at = starts + payload
+    captured = _halves(words.take(at))[0].astype(np.int32) - 4
+    captured[payload == 0] = 0
+    ethernet_type = _halves(words.take(starts + typed))[0].view(">u2").astype(np.uint16)
+    ethernet_type[typed == 0] = 0
+    sequence = host_order(words.take(starts + numbered)).astype(np.int64)
+    sequence[numbered == 0] = -1
+    octets, odd = ip_columns(words, at + 1, captured, ethernet_type, vlan != 0)
     return Packets(
         group=(host_order(words.take(starts + 4)) & 0xFFFF).astype(np.uint16),
         octets=octets,
@@ -194,12 +188,9 @@ def _rows_alike(messages: _Messages, rows: Offsets, layout: _Layout) -> NDArray[
         padding = (room + 3 & ~3) - octets  # to the end of the message: nothing else may stand there
         alike = (kind & NLA_TYPE_MASK == NFULA_PAYLOAD) & (octets >= 4) & (octets <= room) & (padding < 4)
     candidates = np.flatnonzero(alike)
-    at = starts.take(candidates)
-    same = np.ones(len(at), bool)
-    for offset in layout.headers:
-        header = words.take(at + offset)
-        same &= header == header[0]
-    alike[candidates] = same
+    places = np.array(layout.headers, np.int64)[:, np.newaxis] + starts.take(candidates)
+    headers = words.take(places)
+    alike[candidates] = (headers == headers[:, :1]).all(axis=0)
     return alike
 
 

@@ -33,16 +33,16 @@ def ip_columns(
     words: Words,
     copy: NDArray[np.int64],
     captured: NDArray[np.int32],
-    protocol: Words,
+    ethernet_type: NDArray[np.uint16],
     vlan: NDArray[np.bool_],
 ) -> tuple[Words, list[int]]:
     """IP octets of each row, and the number of rows of each of ODD_KINDS.
 
-    words: the buffer. copy: word offset of each copy; captured: its octets; protocol: its Ethernet
-    type, 0 where it is not known. vlan: rows that came with a VLAN tag beside the copy.
+    words: the buffer. copy: word offset of each copy; captured: its octets; ethernet_type: 0 where
+    it is not known. vlan: rows that came with a VLAN tag beside the copy.
     """
-    tagged = np.flatnonzero(_is_tag(protocol))
-    no_ip = _pass_tags(words, copy, captured, protocol, tagged)
+    tagged = np.flatnonzero(_is_tag(ethernet_type))
+    no_ip = _pass_tags(words, copy, captured, ethernet_type, tagged)
     first = host_order(words.take(copy, mode="clip"))
     second = host_order(words.take(copy + 1, mode="clip"))
     first[captured < 4] = 0
@@ -62,22 +62,26 @@ def ip_columns(
     return octets, [int(np.count_nonzero(column)) for column in odd]
 
 
-def _is_tag(protocol: Words) -> NDArray[np.bool_]:
-    return (protocol == _ETH_P_8021Q) | (protocol == _ETH_P_8021AD)
+def _is_tag(ethernet_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    tag: NDArray[np.bool_] = (ethernet_type == _ETH_P_8021Q) | (ethernet_type == _ETH_P_8021AD)
+    return tag
 
 
 def _pass_tags(
     words: Words,
     copy: NDArray[np.int64],
     captured: NDArray[np.int32],
-    protocol: Words,
+    ethernet_type: NDArray[np.uint16],
     tagged: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Move copies past the tags in them, which are words of TCI and Ethernet type; which rows are not IP."""
-    behind = protocol[tagged]
+    if not len(tagged):
+        return tagged
+    behind = ethernet_type[tagged]
     for _ in range(_MAX_TAGS):
         rows = tagged[_is_tag(behind)]
         behind[_is_tag(behind)] = host_order(words.take(copy[rows], mode="clip")) & 0xFFFF
         copy[rows] += 1
         captured[rows] -= 4
-    return tagged[(behind != _ETH_P_IP) & (behind != _ETH_P_IPV6)]
+    no_ip: NDArray[np.int64] = tagged[(behind != _ETH_P_IP) & (behind != _ETH_P_IPV6)]
+    return no_ip

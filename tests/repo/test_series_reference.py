@@ -1,0 +1,31 @@
+"""docs/series.md names everything that is counted and written, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ipsecmon.sinks.points import METER_FIELDS
+from ipsecmon.wire.packet import ODD_KINDS
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "series.md").read_text()
+_COUNTED = re.compile(r"""(?:counts\.add|SelfMeasurement)\(\s*"([a-z]+)",\s*"([a-z-]+)\"""")
+
+
+def counted() -> set[tuple[str, str]]:
+    sources = (ROOT / "ipsecmon").rglob("*.py")
+    found = {pair for source in sources for pair in _COUNTED.findall(source.read_text())}
+    return found | {("nflog", kind) for kind in ODD_KINDS}
+
+
+def documented() -> set[tuple[str, str]]:
+    return set(re.findall(r"^\| `([a-z]+)` \| `([a-z-]+)` \|", REFERENCE, re.MULTILINE))
+
+
+def test_every_kind_that_is_counted_is_documented_and_no_other() -> None:
+    assert counted() == documented()
+
+
+def test_every_field_of_the_meters_is_documented() -> None:
+    assert " ".join(METER_FIELDS) in REFERENCE
