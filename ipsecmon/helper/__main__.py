@@ -1,4 +1,4 @@
-"""`python -m ipsecmon.helper FD`: started by helper.client, with the plan on standard input."""
+"""Started by helper.client with a descriptor's number as argument, and the plan on standard input."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipsecmon.errors import HelperGone, RulesRefused, SourceError
@@ -21,6 +22,9 @@ _TIMEOUT_S = 60.0  # nft may take long on a router with many rules
 _STOP_S = 2.0
 MAX_ANSWER = 16 << 20  # octets; 10,000 counters take about 1 MB
 
+_PACKAGES = Path(__file__).parents[2]
+# isolated: neither the caller's folder and environment nor any third-party package can get into the helper
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from ipsecmon.helper.__main__ import main; main()"
 _GONE = "the helper process has ended: start ipsecmon again, kernel counters bridge what passes meanwhile"
 _ERRORS: dict[str, type[SourceError]] = {"rules": RulesRefused}
 
@@ -50,7 +54,7 @@ class Helper:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ipsecmon.helper", str(theirs.fileno())],
+                [sys.executable, "-I", "-S", "-c", _BOOT, str(_PACKAGES), str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ __all__ = ["Applied", "adapted", "apply_rules", "remove_rules", "rules_stand"]
 
 _FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH
 _TIMEOUT_S = 30
+_IPTABLES_SAVE = ("iptables-save", "iptables-legacy-save", "ip6tables-save", "ip6tables-legacy-save")
+_QDISC = re.compile(r"^qdisc (\S+) (\S+) dev (\S+)", re.MULTILINE)
 OUR_TABLES = ("ipsecmon", "ipsecmon_live")
 
 
@@ -55,8 +58,8 @@ def rules_stand(plan: Plan) -> bool:
 
 def adapted(plan: Plan) -> tuple[Plan, list[str]]:
     """The plan as this router allows it, and why nfmarks are left alone if they are."""
-    nft_text = without_tables(_nft("-s", "list", "ruleset"), OUR_TABLES)
-    iptables_text = _first_output("iptables-save", "iptables-legacy-save")
+    nft_text = without_tables(_nft("-s", "-t", "list", "ruleset"), OUR_TABLES)
+    iptables_text = "".join(map(_output, _IPTABLES_SAVE))
     fitted = replace(plan, does_nat=does_nat(nft_text, iptables_text))
     if not plan.writes_nfmarks():
         return fitted, []
@@ -65,7 +68,7 @@ def adapted(plan: Plan) -> tuple[Plan, list[str]]:
         "iptables": iptables_text,
         "ip rule": _output("ip", "rule") + _output("ip", "-6", "rule"),
         "ip xfrm": _output("ip", "xfrm", "state", "list", "nokeys") + _output("ip", "xfrm", "policy"),
-        "tc": "".join(_output("tc", "filter", "show", "dev", name) for name in plan.interfaces),
+        "tc": _tc_filters(),
     }
     refused = nfmark_overlaps(listings, plan.nfmark_mask)
     return (fitted.without_nfmarks() if refused else fitted), refused
@@ -102,14 +105,19 @@ def _nft(*arguments: str, text: str = "") -> str:
     return done.stdout
 
 
-def _output(name: str, *arguments: str) -> str:
+def _output(name: str, *arguments: str, text: str = "") -> str:
     """What a program says, or nothing if it is not there or fails: then it has nothing to overlap with."""
     program = _program(name)
-    return _run(program, arguments, "").stdout if program else ""
+    return _run(program, arguments, text).stdout if program else ""
 
 
-def _first_output(*names: str) -> str:
-    return next((text for text in map(_output, names) if text), "")
+def _tc_filters() -> str:
+    """Of every interface: a tagged packet leaves by another one than the line."""
+    questions = []
+    for kind, handle, interface in _QDISC.findall(_output("tc", "qdisc", "show")):
+        ends = ("ingress", "egress") if kind in ("clsact", "ingress") else (f"parent {handle}",)
+        questions += [f"filter show dev {interface} {end}\n" for end in ends if handle != "0:"]
+    return _output("tc", "-force", "-batch", "-", text="".join(questions)) if questions else ""
 
 
 def _program(name: str) -> str | None:

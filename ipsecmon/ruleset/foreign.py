@@ -15,10 +15,14 @@ __all__ = ["does_nat", "nfmark_overlaps", "without_tables"]
 _ALL_BITS = 0xFFFFFFFF
 _TABLE = re.compile(r"^table \S+ \S+ \{$.*?^\}$\n?", re.MULTILINE | re.DOTALL)
 _NUMBER = r"(0x[0-9a-f]+|\d+)"
-_COMPARED = re.compile(rf"mark (?:&|and) {_NUMBER} (?:==|!=|<|>)")  # nft: only these bits are looked at
-_VALUE_MASK = re.compile(rf"mark {_NUMBER}/{_NUMBER}")  # iptables, ip rule, ip xfrm
+# Comparisons of a part of the mark: in nft's words; in those of iptables, ip rule and ip xfrm.
+_COMPARED = re.compile(rf"mark (?:&|and) {_NUMBER} (?:==|!=|<|>)")
+_VALUE_MASK = re.compile(rf"mark (?:0x[0-9a-f]+|\d+)/{_NUMBER}")
+_MATCH_MODULE = re.compile(r"-m (?:conn)?mark\b")
 _SETTING = re.compile(r"mark set|set-|restore|save")
-_TC_HANDLE = re.compile(rf"handle {_NUMBER}(?:/{_NUMBER})?")
+_USED = re.compile(r"\bmark\b|MARK|fwmark|-mark")
+_TC_HANDLE = re.compile(rf"handle (?:0x[0-9a-f]+|\d+)/{_NUMBER}")
+_TC_USED = re.compile(r" fw .*handle|\bmark\b|connmark|ctinfo|nf_mark")
 
 
 def without_tables(nft_text: str, names: tuple[str, ...]) -> str:
@@ -37,32 +41,36 @@ def nfmark_overlaps(listings: Mapping[str, str], mask: int) -> list[str]:
 
     listings: program name (nft, iptables, ip rule, ip xfrm, tc) to what it printed.
     """
-    return [
+    found = [
         f"{origin} uses nfmark bits 0x{bits & mask:08x} of our mask: {line.strip()[:100]}"
         for origin, text in listings.items()
         for line, bits in _uses(origin, text)
         if bits & mask
     ]
+    return list(dict.fromkeys(found))
 
 
 def _uses(origin: str, text: str) -> Iterator[tuple[str, int]]:
     for line in text.splitlines():
         if origin == "tc":
-            if " fw" in line and "handle" in line:
-                yield line, _masked(_TC_HANDLE.search(line))
-        elif re.search(r"\bmark\b|MARK|fwmark|-mark", line):
+            if _TC_USED.search(line):
+                yield line, _tc_bits(line)
+        elif _USED.search(line):
             yield line, _bits(line)
 
 
 def _bits(line: str) -> int:
+    """Of everything that the line says of marks. What is not understood is every bit."""
     if _SETTING.search(line):
         return _ALL_BITS
-    compared = _COMPARED.search(line)
-    if compared:
-        return int(compared.group(1), 0)
-    return _masked(_VALUE_MASK.search(line))
+    bits = 0
+    for understood in (_COMPARED, _VALUE_MASK):
+        for found in understood.finditer(line):
+            bits |= int(found.group(1), 0)
+        line = understood.sub("", line)
+    return _ALL_BITS if _USED.search(_MATCH_MODULE.sub("", line)) else bits
 
 
-def _masked(found: re.Match[str] | None) -> int:
-    """The mask of a value/mask pair; without one every bit is meant."""
-    return int(found.group(2), 0) if found and found.group(2) else _ALL_BITS
+def _tc_bits(line: str) -> int:
+    found = _TC_HANDLE.search(line)
+    return int(found.group(1), 0) if " fw " in line and found else _ALL_BITS

@@ -118,7 +118,7 @@ class NflogSource:
                 batches.append(decode_packets(self._buffer[start:end]))
             except DecodeError:
                 self._counts.add("nflog", "malformed")
-        return batches
+        return batches or [decode_packets(b"")]  # nothing good, but the socket was not empty
 
     def _count(self, packets: Packets) -> None:
         for kind, number in packets.odd.items():

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -41,11 +41,20 @@ def in_namespace(name: str) -> Iterator[None]:
 
 
 class Agent:
-    """settings: the config less what every test has; the store and the log are in folder."""
+    """settings: the config less what every test has; the store and the log are in folder.
+
+    before: a command that executes `run`, such as one that gives up being root first.
+    """
 
     def __init__(
-        self, among: Namespaces, folder: Path, settings: Mapping[str, Any], role: str = "router"
+        self,
+        among: Namespaces,
+        folder: Path,
+        settings: Mapping[str, Any],
+        role: str = "router",
+        before: Sequence[str] = (),
     ) -> None:
+        self._before = before
         self._among = among
         self._role = role
         self._log = folder / "agent.log"
@@ -143,7 +152,7 @@ class Agent:
 
     def _command(self, *arguments: str) -> list[str]:
         inside = ["ip", "netns", "exec", self._among.name(self._role)]
-        return [*inside, *IPSECMON, *arguments, "-c", str(self.config)]
+        return [*inside, *self._before, *IPSECMON, *arguments, "-c", str(self.config)]
 
 
 def volume(row: Mapping[str, Any], prefix: str = "") -> Volume:

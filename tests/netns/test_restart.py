@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.netns.topology import FAR, LAN, Topology
 VOIP = {"counters": [{"name": "voip", "match": {"proto": "udp", "port": 5060}}]}
 OUT = ("voip", "out", "wire")
 IN = ("voip", "in", "wire")
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -122,6 +125,34 @@ def test_main_has_no_capability_and_the_helper_has_one(topology: Topology, agent
     assert "CapEff:\t0000000000001000" in Path(f"/proc/{agent.helper_pid}/status").read_text()
     send(topology, 1000)
     assert agent.counters()[OUT]["packets"] == 2000
+
+
+# Lets anybody pass through /root, where the interpreter may live: in this process's own mounts only.
+OPEN_ROOT = """
+mount -t tmpfs none "$0" && mkdir "$0/up" "$0/work" &&
+mount -t overlay none -o "lowerdir=/root,upperdir=$0/up,workdir=$0/work" /root && chmod 755 /root && exec "$@"
+"""
+
+
+def test_an_ordinary_user_with_the_ambient_capability_is_enough(topology: Topology) -> None:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as mounts:
+        folder = Path(name)
+        os.chown(folder, NOBODY, NOBODY)
+        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        become += ["--inh-caps=+net_admin", "--ambient-caps=+net_admin"]
+        agent = Agent(
+            topology, folder, VOIP, before=["unshare", "-m", "sh", "-c", OPEN_ROOT, mounts, *become]
+        )
+        try:
+            agent.start()
+            sent = send(topology, 1000)
+            status = Path(f"/proc/{agent.pid}/status").read_text()
+            assert f"Uid:\t{NOBODY}\t{NOBODY}" in status
+            assert "CapEff:\t0000000000000000" in status and "CapPrm:\t0000000000000000" in status
+            assert volume(agent.counters()[OUT]) == sent
+            assert agent.stop() == 0
+        finally:
+            agent.end()
 
 
 def test_the_helper_ends_with_main_and_the_groups_are_free(topology: Topology, agent: Agent) -> None:

@@ -1,3 +1,3 @@
-"""Tests of the store, on real SQLite files."""
+"""Tests of what reads the kernel, over sockets of our own."""
 
 from __future__ import annotations

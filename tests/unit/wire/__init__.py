@@ -1,3 +1,3 @@
-"""Tests of the store, on real SQLite files."""
+"""Tests of the codecs, on octets of real kernels and on octets that break the formats."""
 
 from __future__ import annotations
