@@ -68,9 +68,9 @@ def decode_packets(buffer: Octets, ends: Sequence[int] = ()) -> Packets:
     ends = ends or [len(buffer)]
     if any(end % 4 for end in ends[:-1]):
         raise DecodeError("datagram of broken words", 0)
-    whole = len(buffer) % 4 == 0
-    words = np.frombuffer(buffer if whole else bytes(buffer) + bytes(-len(buffer) % 4), np.uint32)
-    starts = _starts_by_words(words, ends) if whole else None
+    padding = bytes(-len(buffer) % 4)
+    words = np.frombuffer(bytes(buffer) + padding if padding else buffer, np.uint32)
+    starts = _starts_by_words(words, ends)  # None where there is padding: it ends behind the last datagram
     if starts is None:
         starts = _starts_by_walking(buffer, ends)
     return _decode_rows(_Messages(buffer, words, starts, words.take(starts).astype(np.int64)))
@@ -86,7 +86,7 @@ def _starts_by_words(words: Words, ends: Sequence[int]) -> Optional[Offsets]:
     past = found + ((lengths + 3) >> 2)
     following = np.append(found[1:], len(words))
     gaps = following - past
-    if lengths.min() < _BODY or gaps.min() < 0 or not _all_stand_in(following, ends):
+    if lengths.min() < _BODY or not _all_stand_in(following, ends):
         return None
     done = np.flatnonzero(gaps)
     at = past[done]
@@ -141,7 +141,9 @@ def _layouts(messages: _Messages) -> tuple[list[_Layout], Offsets]:
     layouts: dict[_Layout, int] = {}
     which = np.zeros(len(messages.starts), np.int64)
     left = np.arange(len(which))
-    while len(left) and len(layouts) < MAX_TEMPLATES:
+    for _ in range(MAX_TEMPLATES):
+        if not len(left):
+            break
         layout = _layout(messages, int(left[0]))
         alike = _rows_alike(messages, left, layout)
         which[left[alike]] = layouts.setdefault(layout, len(layouts))

@@ -284,6 +284,16 @@ def test_a_malformed_datagram_between_good_ones_loses_only_itself(kernel: Kernel
     assert kernel.counts.of == {"datagrams": 4, "malformed": 1, "sequence-gap": 1}
 
 
+def test_a_cut_datagram_is_not_made_whole_by_the_next_one(kernel: Kernel) -> None:
+    kernel.started().copies(10, [0])
+    answer = message(2, bytes(20))
+    kernel.send(copy(ip4(60).ljust(64, b"\0"), number=1)[: -len(answer)])
+    kernel.send(answer)
+
+    assert kernel.sequences() == [0]
+    assert kernel.counts.of == {"datagrams": 3, "malformed": 1}
+
+
 def test_a_poll_of_nothing_good_is_not_an_empty_socket(kernel: Kernel) -> None:
     kernel.started().send(b"\xff" * 64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import sys
 
 import pytest
 
@@ -241,6 +242,14 @@ def test_flags_in_an_attributes_type_do_not_hide_it() -> None:
     assert decode(copy(ip4(200)), flagged, flagged)[1:3] == ([200, 60, 60], [0, 5, 5])
 
 
+def test_a_messages_own_length_is_never_taken_for_an_ethernet_type() -> None:
+    octets = int.from_bytes(struct.pack(">H", 0x88A8), sys.byteorder)
+    untyped = header(10, sequence(0), attribute(PAYLOAD, ip4(300).ljust(octets - 32, b"\0")))
+    assert len(untyped) == octets
+
+    assert decode(untyped) == ([10], [300], [0], {})
+
+
 def test_any_buffer_of_octets_is_taken_and_left_as_it_is() -> None:
     (datagram,) = load("mixed")
     changeable = bytearray(datagram)
@@ -259,6 +268,7 @@ def test_any_buffer_of_octets_is_taken_and_left_as_it_is() -> None:
         (header(10, attribute(1, bytes(2))), "attribute of a wrong length"),
         (header(10, struct.pack("=HH", 3, 12)), "attribute length outside its message"),
         (header(10, struct.pack("=HH", 9, 9) + bytes(4)), "attribute length outside its message"),
+        (copy(b"")[:-4] + struct.pack("=HH", 3, PAYLOAD), "attribute length outside its message"),
         (header(10, b"\0\0"), "attribute header cut short"),
         (message(PACKET, b"\0\0"), "packet message without nfgenmsg"),
         (message(PACKET, b""), "packet message without nfgenmsg"),
@@ -288,9 +298,9 @@ def test_padding_that_the_length_leaves_out_may_be_missing_but_no_octet_of_the_m
 
 def test_a_message_never_reaches_into_the_next_datagram() -> None:
     cut, good = copy(ip4(60))[:-4], copy(ip4(70))
-    swallowing = struct.pack("=I", len(cut) + len(good)) + cut[4:]
-
-    with pytest.raises(DecodeError, match="netlink length outside the datagram"):
-        decode_packets(swallowing + good, [len(cut), len(cut) + len(good)])
+    for following in (good, message(2, bytes(20)), bytes(20)):
+        swallowing = struct.pack("=I", len(cut) + len(following)) + cut[4:]
+        with pytest.raises(DecodeError, match="netlink length outside the datagram"):
+            decode_packets(swallowing + following, [len(cut), len(cut) + len(following)])
     with pytest.raises(DecodeError, match="datagram of broken words"):
         decode_packets(cut[:-1] + good, [len(cut) - 1, len(cut) - 1 + len(good)])
