@@ -13,9 +13,11 @@ PARTS := check test-unit test-netns test-guest test-parts
 .PHONY: run venv test $(PARTS) docs clean
 
 run: $(VENV)/run.stamp
+	@scripts/ensure-packages run
 	@$(AS_ROOT) $(VENV)/bin/ipsecmon run $(ARGS)
 
 venv: $(VENV)/test.stamp
+	@scripts/ensure-packages test
 
 # Two stamps in one environment: `run` needs no test tool, and a changed pyproject.toml installs again.
 $(VENV)/run.stamp: pyproject.toml
@@ -26,7 +28,6 @@ $(VENV)/run.stamp: pyproject.toml
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
-	@scripts/ensure-packages test
 	@echo "installing the test tools into $(VENV)"
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
 	@touch $@

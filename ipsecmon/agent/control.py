@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ipsecmon.agent.loop import Loop
-from ipsecmon.errors import SourceError
+from ipsecmon.errors import IpsecmonError, SourceError
 
 __all__ = ["SOCKET", "Control", "NotRunning", "Reply", "ask"]
 
@@ -104,10 +104,14 @@ class Control:
         try:
             name = json.loads(request)["verb"]
             verb = self._verbs[name]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             reply({"error": f"unknown request; there are {', '.join(self._verbs)}"})
             return
-        verb(reply)
+        try:
+            verb(reply)
+        except IpsecmonError as error:
+            reply({"error": str(error)})
+            raise
 
     def _forget(self, connection: socket.socket) -> None:
         self._loop.unwatch(connection)
@@ -127,6 +131,8 @@ def ask(folder: Path, verb: str) -> Answer:
                 line = answers.readline()
         except PermissionError as error:
             raise SourceError(f"not allowed to ask the agent on {folder}: be root or in its group") from error
+        except socket.timeout as error:  # another class than TimeoutError on Python 3.9
+            raise SourceError(f"the agent on {folder} does not answer: see its log") from error
         except OSError as error:
             raise NotRunning(f"no agent is running on {folder}: start it with ipsecmon run") from error
     if not line:

@@ -113,4 +113,4 @@ class Loop:
         for number in ours.recv(64):
             taken = self._on_signal.get(signal.Signals(number))
             if taken:
-                taken()
+                self._call(taken)  # each by itself: a failing SIGHUP must not swallow a SIGTERM

@@ -282,15 +282,17 @@ class Round(NamedTuple):
     then: str
 
 
+traffic = st.builds(
+    Step, st.just(0), st.integers(0, 9), st.integers(0, 3), polled=st.just(True), drained=st.just(True)
+)
 rounds = st.lists(
     st.builds(
         Round,
-        st.lists(st.builds(Step, st.just(0), st.integers(0, 9), st.integers(0, 3), st.just(True), st.just(True)),
-                 min_size=len(KEYS), max_size=len(KEYS)),
+        st.lists(traffic, min_size=len(KEYS), max_size=len(KEYS)),
         st.sampled_from(["read", "read", "close", "store fails", "restart"]),
     ),
     max_size=15,
-)  # fmt: skip
+)
 
 
 class Books:

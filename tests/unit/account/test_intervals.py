@@ -127,3 +127,8 @@ def test_a_run_by_a_clock_behind_the_stores_is_moved_out_of_the_way() -> None:
 
 def test_a_run_that_begins_at_the_last_start_itself_is_moved() -> None:
     assert begun(last_start_ns=T0).steps_back == 1
+
+
+def test_a_run_that_is_out_of_the_way_already_is_not_moved_again() -> None:
+    assert begun(last_start_ns=T0 + 1, steps_back=2).steps_back == 2
+    assert begun(last_start_ns=T0 + 2, steps_back=2).steps_back == 3

@@ -58,9 +58,7 @@ def small_plan(table: str = "ipsecmon", match: Match = WEB) -> Plan:
 def _parts(way: Direction, groups: Iterator[int]) -> Iterator[Part]:
     inbound = way is Direction.IN
     yield Part(Kind.IKE, _wire("ike", way, groups))
-    yield Part(
-        Kind.PEER, _wire("VPN-to-parent", way, groups), PEERS, nfmark=0x00010000 if inbound else None
-    )
+    yield Part(Kind.PEER, _wire("VPN-to-parent", way, groups), PEERS, nfmark=0x00010000 if inbound else None)
     yield Part(Kind.ESP, _wire("esp", way, groups))
     yield Part(Kind.NATT, _wire("nat-t", way, groups))
     clear = {

@@ -1,0 +1,173 @@
+"""From a config to the plan of the rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipsecmon.agent.plan import build_plan, line_parts
+from ipsecmon.config import Config, parse
+from ipsecmon.errors import ConfigError
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.ruleset.model import Kind, Match, Part, Plan, Tunnel
+
+IN, OUT = Direction.IN, Direction.OUT
+WIRE, INNER = ObservationPoint.WIRE, ObservationPoint.INNER
+
+FILE = """
+router: gw
+line: {name: T1, interface: eth1}
+counters:
+  - name: web
+    match: {proto: tcp, port: [80, 443]}
+  - name: berlin
+    ipsec: {peer: berlin.example.net}
+  - name: voice
+    match: {proto: udp, port: 5060, remote: 10.9.0.0/16}
+    inside_tunnel: berlin
+  - name: parent
+    ipsec: {peer: 198.51.100.7}
+  - name: guests
+    match: {local: 10.1.5.0/24, view: wire}
+    nflog: [{group: 77, direction: out}]
+nflog: {groups: 5600-5699}
+"""
+BERLIN = ("203.0.113.9", "2001:db8::9")
+
+
+def config(text: str = FILE) -> Config:
+    return parse(text, "test.yaml")
+
+
+def resolve(name: str) -> tuple[str, ...]:
+    return {"berlin.example.net": BERLIN}.get(name, ())
+
+
+def plan(text: str = FILE) -> Plan:
+    return build_plan(config(text), resolve)
+
+
+def parts(of: Plan, way: Direction) -> list[Part]:
+    return [part for part in of.parts if part.tap.direction is way]
+
+
+def tunnels(of: Plan, way: Direction) -> list[Tunnel]:
+    return [tunnel for tunnel in of.tunnels if tunnel.tap.direction is way]
+
+
+@pytest.mark.parametrize("way", [IN, OUT])
+def test_parts_stand_in_the_partitions_order_and_counters_in_the_files(way: Direction) -> None:
+    assert [(part.kind, part.tap.name) for part in parts(plan(), way)] == [
+        (Kind.IKE, "ike"),
+        (Kind.PEER, "berlin"),
+        (Kind.PEER, "parent"),
+        (Kind.ESP, "esp"),
+        (Kind.NATT, "nat-t"),
+        (Kind.CLEAR, "web"),
+        (Kind.CLEAR, "guests"),
+        (Kind.OTHER, "other"),
+    ]
+
+
+@pytest.mark.parametrize("way", [IN, OUT])
+def test_tunnels_stand_before_whatever_else_is_inside_ipsec(way: Direction) -> None:
+    found = tunnels(plan(), way)
+    assert [(tunnel.tap.name, tunnel.tap.observed_at) for tunnel in found] == [
+        ("berlin", INNER),
+        ("parent", INNER),
+        ("inner", INNER),
+    ]
+    assert [tunnel.peers for tunnel in found] == [BERLIN, ("198.51.100.7",), ()]
+
+
+def test_what_is_inside_a_tunnel_is_there_and_not_on_the_line() -> None:
+    berlin = tunnels(plan(), IN)[0]
+    assert [(one.tap.name, one.tap.observed_at) for one in berlin.inside] == [("voice", INNER)]
+    assert berlin.inside[0].match == Match((17,), ((5060, 5060),), remote=("10.9.0.0/16",))
+    assert all(part.tap.name != "voice" for part in plan().parts)
+
+
+def test_a_peers_name_is_resolved_and_its_address_is_not() -> None:
+    asked = []
+
+    def note(name: str) -> tuple[str, ...]:
+        asked.append(name)
+        return BERLIN
+
+    build_plan(config(), note)
+    assert asked == ["berlin.example.net"]
+    assert [part.peers for part in parts(plan(), OUT)[1:3]] == [BERLIN, ("198.51.100.7",)]
+
+
+def test_a_peers_name_without_an_address_is_an_error_that_names_both() -> None:
+    with pytest.raises(ConfigError, match=r"'berlin': peer berlin\.example\.net does not resolve"):
+        build_plan(config(), lambda name: ())
+
+
+def test_groups_are_taken_in_order_and_a_fixed_one_is_kept() -> None:
+    groups = {(tap.name, tap.direction): tap.group for tap in plan().taps() if tap.observed_at is WIRE}
+    assert groups["guests", OUT] == 77
+    assert groups["ike", IN] == 5600
+    assert sorted(plan().groups()) == [77, *range(5600, 5600 + len(plan().groups()) - 1)]
+
+
+def test_a_fixed_group_inside_the_range_is_given_to_nobody_else() -> None:
+    found = plan(FILE.replace("group: 77", "group: 5602")).groups()
+    assert found.count(5602) == 1
+    assert len(set(found)) == len(found)
+
+
+def test_too_few_groups_are_an_error_that_says_so() -> None:
+    needed = len(plan().groups()) - 1  # one is fixed
+    assert plan(FILE.replace("5600-5699", f"1-{needed}"))
+    with pytest.raises(ConfigError, match=r"nflog\.groups has too few numbers"):
+        plan(FILE.replace("5600-5699", f"1-{needed - 1}"))
+
+
+def test_nfmarks_differ_by_tunnel_and_stay_inside_the_mask() -> None:
+    found = plan(FILE.replace("nflog: {groups", "nfmark: {mask: 0x0ff00000}\nnflog: {groups"))
+    marks = {part.tap.name: part.nfmark for part in parts(found, IN) if part.nfmark}
+    assert marks == {"berlin": 0x00100000, "parent": 0x00200000}
+    assert {one.tap.name: one.nfmark for one in tunnels(found, OUT) if one.nfmark} == marks
+    assert found.nfmark_mask == 0x0FF00000
+
+
+def test_what_inherits_an_nfmark_is_not_given_one_again() -> None:
+    assert not any(part.nfmark for part in parts(plan(), OUT))
+    assert not any(tunnel.nfmark for tunnel in tunnels(plan(), IN))
+
+
+@pytest.mark.parametrize("nfmark", ["{use: off}", "{mask: 0x00010000}"])
+def test_no_tunnel_is_tagged_where_it_is_off_or_the_mask_has_no_room_for_all(nfmark: str) -> None:
+    assert not plan(FILE + f"nfmark: {nfmark}\n").writes_nfmarks()
+
+
+def test_the_last_value_of_a_mask_is_used_too() -> None:
+    found = plan(FILE + "nfmark: {mask: 0xc0000000}\n")
+    assert [part.nfmark for part in parts(found, IN) if part.nfmark] == [0x40000000, 0x80000000]
+
+
+def test_views_and_conditions_are_taken_over() -> None:
+    web, guests = (part.match for part in parts(plan(), IN)[5:7])
+    assert web == Match((6,), ((80, 80), (443, 443)))
+    assert guests == Match(local=("10.1.5.0/24",), lan_view=False)
+
+
+def test_the_plan_has_the_lines_interface_and_the_given_table() -> None:
+    assert (plan().interfaces, plan().table) == (("eth1",), "ipsecmon")
+    assert build_plan(config(), resolve, "ipsecmon_live").table == "ipsecmon_live"
+
+
+def test_a_line_is_the_sum_of_its_parts_and_of_nothing_inside() -> None:
+    lines = line_parts(config(), plan())
+    assert set(lines) == {CounterKey("T1", IN, WIRE), CounterKey("T1", OUT, WIRE)}
+    assert [key.name for key in lines[CounterKey("T1", IN, WIRE)]] == [
+        "ike", "berlin", "parent", "esp", "nat-t", "web", "guests", "other",
+    ]  # fmt: skip
+    assert all(key.direction is OUT for key in lines[CounterKey("T1", OUT, WIRE)])
+
+
+def test_the_least_config_has_the_built_in_parts() -> None:
+    found = plan("line: {name: T1, interface: eth1}\n")
+    assert [part.tap.name for part in parts(found, IN)] == ["ike", "esp", "nat-t", "other"]
+    assert [tunnel.tap.name for tunnel in found.tunnels] == ["inner", "inner"]
+    assert not found.writes_nfmarks()
