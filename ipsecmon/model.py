@@ -60,14 +60,15 @@ class Reading:
     """What a cumulative kernel counter said.
 
     octets, packets: totals since the counter was born. birth: names this life of the counter;
-    another birth under the same key is another counter, which began at 0. Two births are
-    compared for equality only.
+    another birth under the same key is another counter. Two births are compared for equality only.
+    from_zero: that life began at 0; a rule set that somebody dumped and loaded again did not.
     """
 
     key: CounterKey
     octets: int
     packets: int
     birth: str
+    from_zero: bool = True
 
 
 @dataclass(frozen=True)

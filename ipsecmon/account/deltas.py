@@ -1,9 +1,9 @@
 """From what counters said to what happened.
 
-A first reading is judged by the counter's birth. Born since our last poll, it counts from 0; older with a
-saved reading of the same life, it goes on; older without one, it is a baseline and nothing is known to
-have happened. A decrease in one life is a wrap if the value stood in the last quarter of its range, else
-a reset, after which the counter counts from 0.
+A first reading is judged by the counter's birth. Born since our last poll, it counts from 0, if whoever made
+it cannot have given it a value; older with a saved reading of the same life, it goes on; else it is a
+baseline and nothing is known to have happened. A decrease in one life is a wrap if the value stood in the
+last quarter of its range, else a reset, after which the counter counts from 0.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Deltas:
 
 def _happened(last: Reading | None, now: Reading, bits: int = 64) -> tuple[int, int]:
     if last is None or last.birth != now.birth:
-        return now.octets, now.packets
+        return (now.octets, now.packets) if now.from_zero else (0, 0)
     if _is_reset(last.octets, now.octets, bits) or _is_reset(last.packets, now.packets, bits):
         return now.octets, now.packets
     return delta(last.octets, now.octets, bits), delta(last.packets, now.packets, bits)

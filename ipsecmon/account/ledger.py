@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ class Ledger:
         self._slot_of_group[list(groups)] = np.arange(len(groups))
         self._seen_octets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
         self._seen_packets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
+        self._marked: Optional[NDArray[np.int64]] = None
         self._meters = {key: LossMeter() for key in self._tapped}
         self._open: dict[CounterKey, _Sums] = {}
         self._since_start: dict[CounterKey, _Sums] = {key: _Sums() for key in self._tapped}
@@ -97,6 +99,13 @@ class Ledger:
         strangers, self._seen_packets[-1] = int(self._seen_packets[-1]), 0
         return strangers
 
+    def mark(self) -> None:
+        """Readings are taken now: what is folded from here on may be of packets that they do not count.
+
+        Without a mark, all that was folded was drained before the readings.
+        """
+        self._marked = self._seen_packets.copy()
+
     def advance(self, readings: Iterable[Reading], at_ns: int, drained: bool) -> None:
         """Book readings taken at at_ns (monotonic), and the copies folded since the last time.
 
@@ -109,10 +118,12 @@ class Ledger:
             self._book_copies(slot, key, happened.get(key, (0, 0))[1], at_ns, drained)
         self._seen_packets[:] = 0
         self._seen_octets[:] = 0
+        self._marked = None
 
     def _book_copies(self, slot: int, key: CounterKey, expected: int, at_ns: int, drained: bool) -> None:
         seen = int(self._seen_packets[slot])
-        loss = self._meters[key].update(at_ns, expected, seen, drained)
+        after = 0 if self._marked is None else seen - int(self._marked[slot])
+        loss = self._meters[key].update(at_ns, expected, seen, drained, after)
         sums = self._sums(key)
         sums.nflog_octets += int(self._seen_octets[slot])
         sums.nflog_packets += seen

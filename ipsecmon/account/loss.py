@@ -2,7 +2,7 @@
 
 At an instant, counter − seen says nothing: copies wait in the kernel's buffer for up to the flush time.
 What the counter said two flush times ago must have been seen by now: what is missing of that is lost.
-What is missing of what the counter says now may be lost or on its way: pending is the rest.
+What the counter says now and had not been seen just before may be lost or on its way: pending is the rest.
 
 When reading begins under traffic, some packets pass between the first look at the counter and the binding
 of the group: at most `window`. Those were never copied and are no loss; how many they were is known
@@ -37,21 +37,26 @@ class LossMeter:
         self._lost = 0
         self._past: deque[tuple[int, int]] = deque()  # (monotonic ns, expected then), at most a few
 
-    def update(self, at_ns: int, expected: int, seen: int, drained: bool = True) -> Loss:
-        """expected: packets on the kernel counter, read at at_ns; seen: copies drained after that;
-        both since the last update. drained: nothing was left on the socket after at_ns."""
+    def update(self, at_ns: int, expected: int, seen: int, drained: bool = True, after: int = 0) -> Loss:
+        """expected: packets on the kernel counter, read at at_ns; seen: copies; both since the last update.
+
+        after: how many of the copies were drained after the reading, and may be of packets that it has
+        not counted. drained: nothing was left on the socket after at_ns.
+        """
         self._expected += expected
         self._seen += seen
         self._remember(at_ns)
-        missing = max(0, self._expected - self._seen)
         due = self._past[0]
-        if not drained or at_ns - due[0] < SETTLE_NS:
-            return Loss(0, max(0, missing - self._lost), 0)
-        uncopied = self._settle_window(missing) if due[1] == self._expected else 0
-        missing -= uncopied
-        certain = max(self._lost, due[1] - uncopied - self._window - self._seen)
-        lost, self._lost = certain - self._lost, certain
-        return Loss(lost, max(0, missing - self._lost), uncopied)
+        uncopied = 0
+        if drained and at_ns - due[0] >= SETTLE_NS:
+            missing = max(0, self._expected - self._seen)
+            uncopied = self._settle_window(missing) if due[1] == self._expected else 0
+            certain = max(self._lost, due[1] - uncopied - self._window - self._seen)
+            lost, self._lost = certain - self._lost, certain
+        else:
+            lost = 0
+        at_most = self._expected - (self._seen - after)
+        return Loss(lost, max(0, at_most - self._lost), uncopied)
 
     def _remember(self, at_ns: int) -> None:
         self._past.append((at_ns, self._expected))

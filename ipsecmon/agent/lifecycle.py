@@ -161,34 +161,29 @@ class Agent:
         older plan must not be taken for another counter's.
         """
         wired = self._wired
-        first = wired.rules.poll()
-        known = {reading.key for reading in first.readings}
+        known = bool(wired.rules.poll().readings)
         if known:
             wired.open_nflog().stop()
-            self._apply_rules()
+            self._install_rules()
         self._nflog = wired.open_nflog()
         self._unwind.append(self._nflog.stop)
         if not known:
-            self._apply_rules()
+            self._install_rules()
         if self._remove_rules:
             self._unwind.insert(2, wired.helper.remove_rules)
         rules = wired.rules.poll()
         now = self._clock.now()
-        newborn = [Reading(one.key, 0, 0, one.birth) for one in rules.readings if one.key not in known]
-        wired.store.save_readings(newborn, now.wall_ns)
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
         return rules.generation
 
     def _start_rounds(self, ledger: Ledger, generation: int) -> None:
         wired = self._wired
         now = self._clock.now()
-        intervals = Intervals(
-            wired.interval_s,
-            now.wall_ns,
-            now.monotonic_ns,
-            wired.store.last_start_ns() or -1,
-            int(wired.store.state(_STEPS_BACK) or 0),
-        )
+        steps_back = int(wired.store.state(_STEPS_BACK) or 0)
+        last_start_ns = wired.store.last_start_ns() or -1
+        intervals = Intervals(wired.interval_s, now.wall_ns, now.monotonic_ns, last_start_ns, steps_back)
+        if intervals.steps_back != steps_back:
+            wired.store.set_state(_STEPS_BACK, str(intervals.steps_back))
         parts = Parts(
             self._clock,
             self._nflog,
@@ -279,11 +274,19 @@ class Agent:
         if not self._wired.helper.rules_stand():
             self._counts.add("rules", "repaired")
             _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
-            self._apply_rules()
+            self._install_rules()
         return self._wired.rules.poll().generation
 
-    def _apply_rules(self) -> None:
-        applied = self._wired.helper.apply_rules()
+    def _install_rules(self) -> None:
+        """What is made now begins at 0; the store knows that at once, lest a kill make it a baseline."""
+        wired = self._wired
+        before = wired.rules.poll()
+        applied = wired.helper.apply_rules()
+        after = wired.rules.poll()
+        wired.rules.made(before, after)
+        old = {reading.birth for reading in before.readings}
+        newborn = [Reading(one.key, 0, 0, one.birth) for one in after.readings if one.birth not in old]
+        wired.store.save_readings(newborn, self._clock.now().wall_ns)
         if applied.nfmarks_refused != self._nfmarks_refused:
             for reason in applied.nfmarks_refused:
                 _logger.warning(

@@ -1,6 +1,7 @@
 """One round: read every counter in one pass, drain the copies, book, and close the interval when it is due.
 
-The order is what makes the numbers true: counters before copies (a copy that is seen has been counted),
+The order is what makes the numbers true: counters between two drains (what was seen before has been counted,
+what has been counted can be seen after),
 the store before the sinks (a batch that is sent can be found again), and books are closed only when
 the store has them.
 """
@@ -108,6 +109,8 @@ class Rounds:
     def read(self) -> None:
         """Read all counters, drain, book. Raises HelperGone; other refusals are counted and said once."""
         parts = self._parts
+        self.drain()
+        parts.ledger.mark()
         readings = parts.interfaces.poll()
         try:
             rules = parts.rules.poll()
@@ -120,11 +123,16 @@ class Rounds:
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
         drained = self.drain()
+        parts.ledger.renew(self._reborn(rules.readings))
         parts.ledger.advance(readings, at_ns, drained)
         self._readings.update((reading.key, reading) for reading in readings)
         if rules.missing or rules.generation != self._generation:
             self._generation = parts.check_rules(rules.missing)
-            parts.ledger.renew(rules.missing)
+
+    def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
+        """Counters that are not the ones of the last round, though they have the same key."""
+        last = self._readings
+        return [one.key for one in readings if one.key in last and last[one.key].birth != one.birth]
 
     def close(self) -> Batch:
         """Read, and close the interval that is running. Raises StoreError; the increments stay open then."""

@@ -2,7 +2,8 @@
 
 In: the helper's `counters` verb. Out: one Reading a tap, never zeroed. A birth is a table's and an
 object's handle in one boot and one network namespace: whoever removes and re-makes the table
-makes new counters, even if they have passed the old value.
+makes new counters, even if they have passed the old value. Only what we made is known to have begun at
+0: nft(8) dumps counters with their values, and loads them with these.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class RuleCounterSource:
         self._wanted = list(names.values())
         self._names = dict(names)
         self._boot = boot()
+        self._ours: set[str] = set()
+
+    def made(self, before: RuleReadings, after: RuleReadings) -> None:
+        """We have applied rules between these two polls: what is new was made by us, at 0."""
+        self._ours |= {one.birth for one in after.readings} - {one.birth for one in before.readings}
 
     def know(self, names: Mapping[str, CounterKey]) -> None:
         """Counters that may be there too, such as those of an earlier config."""
@@ -63,14 +69,10 @@ class RuleCounterSource:
     def poll(self) -> RuleReadings:
         """Raises SourceError."""
         dump = self._read()
+        births = [f"{self._boot}/{dump.table}/{counter.handle}" for counter in dump.counters]
         readings = [
-            Reading(
-                self._names[counter.name],
-                counter.octets,
-                counter.packets,
-                f"{self._boot}/{dump.table}/{counter.handle}",
-            )
-            for counter in dump.counters
+            Reading(self._names[counter.name], counter.octets, counter.packets, birth, birth in self._ours)
+            for counter, birth in zip(dump.counters, births)
             if counter.name in self._names
         ]
         found = {reading.key for reading in readings}

@@ -195,6 +195,27 @@ def test_rules_that_somebody_flushed_are_put_back_within_an_interval(
     assert "our rules were changed or removed, put back" in agent.log()
 
 
+def test_a_rule_set_that_was_dumped_and_loaded_again_counts_nothing_twice(
+    topology: Topology, agent: Agent
+) -> None:
+    """nft(8) dumps our counters with their values: `systemctl restart nftables` does this."""
+    agent.start()
+    first = send(topology, 500)
+    agent.report()
+    dumped = topology.run("router", "nft", "list", "ruleset")
+    topology.run("router", "nft", "-f", "-", text=f"flush ruleset\n{dumped}")
+    agent.report()
+    second = send(topology, 300)
+
+    row = agent.counters()[OUT]
+    assert volume(row) == volume(row, "nflog_") == both(first, second)
+    assert row["lost_packets"] == row["pending_packets"] == 0
+    agent.kill()
+    topology.run("router", "nft", "-f", "-", text=f"flush ruleset\n{dumped}")
+    agent.start()
+    assert volume(agent.counters()[OUT]) == both(first, second)
+
+
 def test_a_counter_that_left_the_config_is_counted_to_its_end(topology: Topology, tmp_path: Path) -> None:
     old = Agent(topology, tmp_path, VOIP)
     try:

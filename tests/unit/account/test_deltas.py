@@ -61,3 +61,12 @@ def test_the_difference_takes_the_counters_width() -> None:
     assert delta(0xFFFFFFFF, 0, bits=32) == 1
     assert delta(5, 5, bits=32) == 0
     assert delta(5, 4, bits=32) == 0xFFFFFFFF
+
+
+def test_a_new_life_that_may_have_begun_with_a_value_is_a_baseline() -> None:
+    deltas = Deltas([Reading(KEY, 1000, 10, "first")])
+
+    loaded = Reading(KEY, 900, 9, "second", from_zero=False)
+    assert list(deltas.advance([loaded])) == [(KEY, 0, 0)]
+    later = Reading(KEY, 950, 10, "second", from_zero=False)
+    assert list(deltas.advance([later])) == [(KEY, 50, 1)]
