@@ -79,7 +79,8 @@ class Increment:
     was reading (restart): they are right in sum, but their moment inside the gap is unknown.
     nflog_*: sum over header copies; never enters a total. lost_packets: copies that are certainly
     lost. pending_packets: copies that may be lost or still on their way, at the interval's end; a
-    level, not a rate. At rest: packets = nflog_packets + lost_packets + pending_packets + bridged_packets.
+    level, not a rate. Summed since the first interval, with the newest pending_packets:
+    packets = nflog_packets + lost_packets + pending_packets + bridged_packets.
     """
 
     key: CounterKey

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipsecmon.account.deltas import Deltas
-from ipsecmon.account.loss import LossMeter
+from ipsecmon.account.loss import Loss, LossMeter
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
 
 __all__ = ["Ledger"]
@@ -39,6 +39,13 @@ class _Sums:
     def add(self, other: _Sums) -> None:
         for field in _FIELDS:
             setattr(self, field, getattr(self, field) + getattr(other, field))
+
+    def book_copies(self, octets: int, packets: int, loss: Loss) -> None:
+        self.nflog_octets += octets
+        self.nflog_packets += packets
+        self.lost_packets += loss.lost
+        self.bridged_packets += loss.uncopied
+        self.pending_packets = loss.pending
 
     def increment(self, key: CounterKey) -> Increment:
         return Increment(key, *(getattr(self, field) for field in _FIELDS))
@@ -65,7 +72,7 @@ class Ledger:
         self._slot_of_group[list(groups)] = np.arange(len(groups))
         self._seen_octets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
         self._seen_packets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
-        self._marked: Optional[NDArray[np.int64]] = None
+        self._marked: Optional[tuple[NDArray[np.int64], NDArray[np.int64]]] = None
         self._meters = {key: LossMeter() for key in self._tapped}
         self._open: dict[CounterKey, _Sums] = {}
         self._since_start: dict[CounterKey, _Sums] = {key: _Sums() for key in self._tapped}
@@ -100,11 +107,10 @@ class Ledger:
         return strangers
 
     def mark(self) -> None:
-        """Readings are taken now: what is folded from here on may be of packets that they do not count.
-
-        Without a mark, all that was folded was drained before the readings.
+        """Readings are taken now: what is folded from here on may be of packets that they do not count, and
+        is booked with the next ones. Without a mark, all that was folded belongs to the readings.
         """
-        self._marked = self._seen_packets.copy()
+        self._marked = (self._seen_packets.copy(), self._seen_octets.copy())
 
     def advance(self, readings: Iterable[Reading], at_ns: int, drained: bool) -> None:
         """Book readings taken at at_ns (monotonic), and the copies folded since the last time.
@@ -114,22 +120,18 @@ class Ledger:
         happened = {key: (octets, packets) for key, octets, packets in self._deltas.advance(readings)}
         for key, (octets, packets) in happened.items():
             self._sums(key).add(_Sums(octets, packets))
-        for slot, key in enumerate(self._tapped):
-            self._book_copies(slot, key, happened.get(key, (0, 0))[1], at_ns, drained)
-        self._seen_packets[:] = 0
-        self._seen_octets[:] = 0
+        seen_packets, seen_octets = self._marked or (self._seen_packets.copy(), self._seen_octets.copy())
+        self._seen_packets -= seen_packets
+        self._seen_octets -= seen_octets
         self._marked = None
-
-    def _book_copies(self, slot: int, key: CounterKey, expected: int, at_ns: int, drained: bool) -> None:
-        seen = int(self._seen_packets[slot])
-        after = 0 if self._marked is None else seen - int(self._marked[slot])
-        loss = self._meters[key].update(at_ns, expected, seen, drained, after)
-        sums = self._sums(key)
-        sums.nflog_octets += int(self._seen_octets[slot])
-        sums.nflog_packets += seen
-        sums.lost_packets += loss.lost
-        sums.bridged_packets += loss.uncopied
-        sums.pending_packets = loss.pending
+        for slot, key in enumerate(self._tapped):
+            expected, seen, after = (
+                happened.get(key, (0, 0))[1],
+                int(seen_packets[slot]),
+                int(self._seen_packets[slot]),
+            )
+            loss = self._meters[key].update(at_ns, expected, seen, drained, after)
+            self._sums(key).book_copies(int(seen_octets[slot]), seen, loss)
 
     def renew(self, keys: Iterable[CounterKey]) -> None:
         """These counters were removed and made again: what passed in between is known to nobody."""

@@ -38,25 +38,23 @@ class LossMeter:
         self._past: deque[tuple[int, int]] = deque()  # (monotonic ns, expected then), at most a few
 
     def update(self, at_ns: int, expected: int, seen: int, drained: bool = True, after: int = 0) -> Loss:
-        """expected: packets on the kernel counter, read at at_ns; seen: copies; both since the last update.
+        """expected: packets on the kernel counter, read at at_ns; seen: copies drained before that; both
+        since the last update.
 
-        after: how many of the copies were drained after the reading, and may be of packets that it has
-        not counted. drained: nothing was left on the socket after at_ns.
+        after: more copies, drained after the reading: some may be of packets that it has not counted, so the
+        next update brings them as seen. drained: nothing was left on the socket after at_ns.
         """
         self._expected += expected
         self._seen += seen
         self._remember(at_ns)
         due = self._past[0]
-        uncopied = 0
+        lost = uncopied = 0
         if drained and at_ns - due[0] >= SETTLE_NS:
-            missing = max(0, self._expected - self._seen)
-            uncopied = self._settle_window(missing) if due[1] == self._expected else 0
-            certain = max(self._lost, due[1] - uncopied - self._window - self._seen)
+            if due[1] == self._expected:
+                uncopied = self._settle_window(max(0, self._expected - self._seen - after))
+            certain = max(self._lost, due[1] - uncopied - self._window - self._seen - after)
             lost, self._lost = certain - self._lost, certain
-        else:
-            lost = 0
-        at_most = self._expected - (self._seen - after)
-        return Loss(lost, max(0, at_most - self._lost), uncopied)
+        return Loss(lost, max(0, self._expected - self._seen - self._lost), uncopied)
 
     def _remember(self, at_ns: int) -> None:
         self._past.append((at_ns, self._expected))

@@ -180,18 +180,20 @@ def test_a_start_under_traffic_makes_no_loss_and_hides_at_most_its_window(
 def test_copies_that_overtake_the_reading_make_no_loss(seed: int, run: list[Step], slow_ms: int) -> None:
     """Packets that pass between the reading and the second draining are seen before they are expected."""
     kernel, meter = SimulatedKernel(seed), LossMeter()
-    lost = counted = 0
+    lost = counted = after = seen = 0
     for step in [*run, *REST]:
         kernel.now_ns += step.wait_ms * MS
-        before = kernel.drain().packets
+        before = after + kernel.drain().packets
         at_ns, expected, counted = kernel.now_ns, kernel.packets - counted, kernel.packets
         truth = kernel.lost
         kernel.now_ns += slow_ms * MS
         kernel.pass_packets(step.packets, step.lost)
         after = kernel.drain().packets
-        said = meter.update(at_ns, expected, before + after, after=after)
+        said = meter.update(at_ns, expected, before, after=after)
         lost += said.lost
+        seen += before
         assert lost <= truth <= lost + said.pending
+        assert counted == seen + lost + said.pending
     assert (lost, said.pending) == (kernel.lost, 0)
 
 
