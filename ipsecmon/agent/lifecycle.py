@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
@@ -19,9 +19,11 @@ from ipsecmon.agent.control import Control, Reply
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd
 from ipsecmon.agent.rounds import Parts, Rounds
+from ipsecmon.agent.rulekeeper import RuleKeeper
+from ipsecmon.agent.status import describe
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
-from ipsecmon.model import CounterKey, Increment, Reading
+from ipsecmon.model import Increment, Reading
 
 __all__ = ["Agent", "Look"]
 
@@ -70,7 +72,7 @@ class Agent:
             wired.folder, self._loop, {"status": self._status, "close-interval": self._close_interval}
         )
         self._rounds: Optional[Rounds] = None
-        self._nfmarks_refused: list[str] = []
+        self._keeper = RuleKeeper(wired)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []
 
@@ -164,13 +166,13 @@ class Agent:
         known = bool(wired.rules.poll().readings)
         if known:
             wired.open_nflog().stop()
-            self._install_rules()
+            self._keeper.install()
         self._nflog = wired.open_nflog()
+        if self._remove_rules:
+            self._unwind.append(wired.helper.remove_rules)
         self._unwind.append(self._nflog.stop)
         if not known:
-            self._install_rules()
-        if self._remove_rules:
-            self._unwind.insert(2, wired.helper.remove_rules)
+            self._keeper.install()
         rules = wired.rules.poll()
         now = self._clock.now()
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
@@ -194,7 +196,7 @@ class Agent:
             wired.store,
             [outlet.name for outlet in wired.outlets],
             self._counts,
-            self._check_rules,
+            self._keeper.check,
         )
         self._rounds = Rounds(parts, generation)
         self._intervals = intervals
@@ -269,55 +271,9 @@ class Agent:
 
         self._loop.call_at(self._clock.now().monotonic_ns + _SETTLE_NS, close)
 
-    def _check_rules(self, missing: Sequence[CounterKey]) -> int:
-        """Somebody changed a rule set: if ours no longer stands, put it back. Returns the generation."""
-        if not self._wired.helper.rules_stand():
-            self._counts.add("rules", "repaired")
-            _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
-            self._install_rules()
-        return self._wired.rules.poll().generation
-
-    def _install_rules(self) -> None:
-        """What is made now begins at 0; the store knows that at once, lest a kill make it a baseline."""
-        wired = self._wired
-        before = wired.rules.poll()
-        applied = wired.helper.apply_rules()
-        after = wired.rules.poll()
-        wired.rules.made(before, after)
-        old = {reading.birth for reading in before.readings}
-        newborn = [Reading(one.key, 0, 0, one.birth) for one in after.readings if one.birth not in old]
-        wired.store.save_readings(newborn, self._clock.now().wall_ns)
-        if applied.nfmarks_refused != self._nfmarks_refused:
-            for reason in applied.nfmarks_refused:
-                _logger.warning(
-                    "packets are not tagged by nfmark, the policy match goes on alone reason=%s", reason
-                )
-        self._nfmarks_refused = applied.nfmarks_refused
-
     def _status(self, reply: Reply) -> None:
         last = self._rounds.last_closed if self._rounds else None
-        sinks = [
-            {
-                "name": outlet.name,
-                "healthy": outlet.state().healthy,
-                "last_error": outlet.state().last_error,
-                "sent_batches": outlet.state().sent_batches,
-                "rejected_points": outlet.state().rejected_points,
-                "backlog_batches": self._wired.store.backlog(outlet.name).batches,
-            }
-            for outlet in self._wired.outlets
-        ]
-        answer: Mapping[str, Any] = {
-            "router": self._wired.router,
-            "interval_s": self._wired.interval_s,
-            "last_interval_end_ns": last.end_ns if last else None,
-            "rules_stand": self._wired.helper.rules_stand(),
-            "nfmarks_refused": self._nfmarks_refused,
-            "dropped_datagrams": self._nflog.dropped_datagrams(),
-            "counts": self._counts.totals(),
-            "sinks": sinks,
-        }
-        reply(dict(answer))
+        reply(describe(self._wired, self._keeper.nfmarks_refused, last))
 
     def _reopen(self) -> None:
         for outlet in self._wired.outlets:

@@ -1,0 +1,51 @@
+"""Our rules, kept standing: installed at start, put back when somebody changed or removed them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ipsecmon.agent.wiring import Wired
+from ipsecmon.model import CounterKey, Reading
+
+__all__ = ["RuleKeeper"]
+
+_logger = logging.getLogger(__name__)
+
+
+class RuleKeeper:
+    """nfmarks_refused: why packets are not tagged; empty when they are, or when nothing asks for it."""
+
+    def __init__(self, wired: Wired) -> None:
+        self._wired = wired
+        self.nfmarks_refused: list[str] = []
+
+    def install(self) -> None:
+        """What is made now begins at 0; the store knows that at once, lest a kill make it a baseline."""
+        before = self._wired.rules.poll()
+        applied = self._wired.helper.apply_rules()
+        after = self._wired.rules.poll()
+        self._wired.rules.made(before, after)
+        old = {reading.birth for reading in before.readings}
+        newborn = [Reading(one.key, 0, 0, one.birth) for one in after.readings if one.birth not in old]
+        self._wired.store.save_readings(newborn, self._wired.clock.now().wall_ns)
+        self._say(applied.nfmarks_refused)
+
+    def check(self, missing: Sequence[CounterKey]) -> int:
+        """A rule set of this router has changed: if ours no longer stands, put it back.
+
+        missing: keys whose counter is gone. Returns the generation of the rule sets.
+        """
+        if not self._wired.helper.rules_stand():
+            self._wired.counts.add("rules", "repaired")
+            _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
+            self.install()
+        return self._wired.rules.poll().generation
+
+    def _say(self, refused: list[str]) -> None:
+        if refused != self.nfmarks_refused:
+            for reason in refused:
+                _logger.warning(
+                    "packets are not tagged by nfmark, the policy match goes on alone reason=%s", reason
+                )
+        self.nfmarks_refused = refused
