@@ -10,9 +10,14 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from typing import Optional
+from typing import TYPE_CHECKING, Optional, TextIO
 
 from ipsecmon.model import SelfMeasurement
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:  # not subscriptable at run time before Python 3.11
+    _StreamHandler = logging.StreamHandler
 
 __all__ = ["Counters", "ResourceUse", "notify_systemd", "set_up_logging"]
 
@@ -81,11 +86,22 @@ def notify_systemd(state: str, address: Optional[str] = None) -> None:
         logging.getLogger(__name__).warning("systemd was not notified error=%s", error)
 
 
+class _Stderr(_StreamHandler):
+    """Whatever stderr is at the moment: a live table redirects it, to print above itself."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def set_up_logging(debug: bool = False) -> None:
     """To stderr, with the time unless systemd's journal adds its own."""
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[_Stderr()],
         level=logging.DEBUG if debug else logging.INFO,
         format=f"{stamp}%(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",

@@ -27,9 +27,9 @@ class LiveTable:
         self._config = config
         self._before: Optional[Look] = None
         self._live = Live(console=Console(), auto_refresh=False, transient=False)
-        self._live.start()
 
     def show(self, look: Look) -> None:
+        self._live.start()  # at the first look: an agent that cannot start leaves the terminal as it is
         self._live.update(table_of(self._config, look, self._before), refresh=True)
         self._before = look
 
