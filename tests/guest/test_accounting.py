@@ -15,11 +15,16 @@ import pytest
 from tests.guest.topology import EspTunnel, add_esp_tunnel
 from tests.netns.agent import Agent, volume
 from tests.netns.exchange import LINK_HEADER, Volume, exchange_udp
-from tests.netns.topology import FAR, FAR6, FAR_LAN, FAR_LAN6, LAN, LAN6, Topology
+from tests.netns.topology import FAR, FAR6, FAR_LAN, FAR_LAN6, LAN, LAN6, WAN, Topology
 
 PACKETS = 500
 SIZES = (30, 200, 1000, 1300)
-NOTHING = Volume(0, 0)
+TRANSPORT = """
+xfrm state add src 203.0.113.1 dst 203.0.113.2 proto esp spi 0x300 reqid 3 mode transport aead rfc4106(gcm(aes)) 0x{{key}} 128
+xfrm state add src 203.0.113.2 dst 203.0.113.1 proto esp spi 0x301 reqid 3 mode transport aead rfc4106(gcm(aes)) 0x{{key}} 128
+xfrm policy add src 203.0.113.1 dst 203.0.113.2 dir {out} tmpl proto esp reqid 3 mode transport
+xfrm policy add src 203.0.113.2 dst 203.0.113.1 dir {back} tmpl proto esp reqid 3 mode transport
+""".replace("{{key}}", "0" * 39 + "3")  # noqa: E501 - ip(8) wants each command on one line
 SETTINGS: dict[str, Any] = {
     "counters": [
         {"name": "VPN-to-parent", "ipsec": {"peer": FAR}},
@@ -104,6 +109,22 @@ def test_a_drill_down_is_part_of_its_tunnel_and_not_of_the_line(topology: Topolo
     assert volume(rows["VPN-to-parent", "out", "inner"]) == both
     assert volume(rows["other", "out", "wire"]) == clear
     assert rows["T1", "out", "wire"]["packets"] == both.packets + clear.packets
+
+
+def test_transport_mode_is_told_by_the_packets_own_addresses(topology: Topology, agent: Agent) -> None:
+    """GCM: 8 of ESP, 8 of IV, padded UDP and trailer, 16 of ICV, behind the one IP header (RFC 4303)."""
+    for role in ("router", "parent"):
+        out, back = ("out", "in") if role == "router" else ("in", "out")
+        topology.ip(role, TRANSPORT.format(out=out, back=back))
+    away = exchange_udp(topology, "router", "parent", FAR, packets=100, sizes=(200,)).sent
+    home = exchange_udp(topology, "parent", "router", WAN, packets=50, sizes=(1000,)).sent
+
+    rows = agent.counters()
+    for direction, inner, payload in (("out", away, 208), ("in", home, 1008)):
+        esp = 20 + 8 + 8 + -(-(payload + 2) // 4) * 4 + 16
+        assert volume(rows["VPN-to-parent", direction, "inner"]) == inner
+        assert volume(rows["VPN-to-parent", direction, "wire"]) == Volume(inner.packets, inner.packets * esp)
+        assert volume(rows["T1", direction, "wire"]) == volume(rows["VPN-to-parent", direction, "wire"])
 
 
 def test_a_tunnel_of_no_name_is_esp_on_the_wire_and_inner_inside(topology: Topology, tmp_path: Path) -> None:
