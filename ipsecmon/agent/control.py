@@ -10,19 +10,22 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Optional
 
 from ipsecmon.agent.loop import Loop
 from ipsecmon.errors import IpsecmonError, SourceError
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 
-__all__ = ["SOCKET", "Control", "NotRunning", "Reply", "ask"]
+__all__ = ["SOCKET", "Control", "NotRunning", "Reply", "Totals", "ask", "ask_totals", "describe_totals"]
 
 SOCKET = "control.sock"
 MAX_REQUEST = 4096  # octets
 MAX_CONNECTIONS = 16
 _CLIENT_TIMEOUT_S = 15.0
+_NUMBERS = tuple(field.name for field in fields(Increment) if field.name != "key")
 
 Answer = dict[str, Any]
 Reply = Callable[[Answer], None]
@@ -31,6 +34,14 @@ Verb = Callable[[Reply], None]
 
 class NotRunning(SourceError):
     """No agent listens on this store."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Since the agent started, by counter, and when they were read (CLOCK_MONOTONIC)."""
+
+    monotonic_ns: int
+    by_key: Mapping[CounterKey, Increment]
 
 
 class Control:
@@ -141,6 +152,29 @@ def ask(folder: Path, verb: str) -> Answer:
     if "error" in answer:
         raise SourceError(str(answer["error"]))
     return answer
+
+
+def ask_totals(folder: Path) -> Totals:
+    """What the running agent has counted, read now. Raises as ask()."""
+    answer = ask(folder, "totals")
+    totals = [_total(row) for row in answer["totals"]]
+    return Totals(answer["monotonic_ns"], {one.key: one for one in totals})
+
+
+def describe_totals(monotonic_ns: int, totals: Iterable[Increment]) -> Answer:
+    """The answer that ask_totals() understands."""
+    return {"monotonic_ns": monotonic_ns, "totals": [_row(one) for one in totals]}
+
+
+def _row(total: Increment) -> Answer:
+    key = total.key
+    names = {"name": key.name, "direction": key.direction.value, "observed_at": key.observed_at.value}
+    return {**names, **{field: getattr(total, field) for field in _NUMBERS}}
+
+
+def _total(row: Mapping[str, Any]) -> Increment:
+    key = CounterKey(row["name"], Direction(row["direction"]), ObservationPoint(row["observed_at"]))
+    return Increment(key, **{field: row[field] for field in _NUMBERS if field in row})
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Optional
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
-from ipsecmon.agent.control import Control, Reply
+from ipsecmon.agent.control import Control, Reply, describe_totals
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd
 from ipsecmon.agent.rounds import Parts, Rounds
@@ -69,7 +69,9 @@ class Agent:
             },
         )
         self._control = Control(
-            wired.folder, self._loop, {"status": self._status, "close-interval": self._close_interval}
+            wired.folder,
+            self._loop,
+            {"status": self._status, "close-interval": self._close_interval, "totals": self._totals},
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = RuleKeeper(wired)
@@ -274,6 +276,12 @@ class Agent:
     def _status(self, reply: Reply) -> None:
         last = self._rounds.last_closed if self._rounds else None
         reply(describe(self._wired, self._keeper.nfmarks_refused, last))
+
+    def _totals(self, reply: Reply) -> None:
+        """Fresh ones, as the live table has them."""
+        assert self._rounds is not None
+        self._rounds.read()
+        reply(describe_totals(self._clock.now().monotonic_ns, self._rounds.snapshot()))
 
     def _reopen(self) -> None:
         for outlet in self._wired.outlets:

@@ -9,10 +9,12 @@ import click
 
 from ipsecmon import __version__
 from ipsecmon.cli.check import check_command
+from ipsecmon.cli.init import init_command
 from ipsecmon.cli.report import report_command
 from ipsecmon.cli.rules import rules_group
 from ipsecmon.cli.run import run_command
 from ipsecmon.cli.status import status_command
+from ipsecmon.cli.top import top_command
 from ipsecmon.errors import IpsecmonError
 
 __all__ = ["cli", "main"]
@@ -38,8 +40,10 @@ def cli() -> None:
 
 cli.add_command(run_command)
 cli.add_command(status_command)
+cli.add_command(top_command)
 cli.add_command(report_command)
 cli.add_command(check_command)
+cli.add_command(init_command)
 cli.add_command(rules_group)
 
 

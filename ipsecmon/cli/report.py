@@ -2,56 +2,97 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.cli.options import config_option, json_option
-from ipsecmon.cli.render import POINTS, number
-from ipsecmon.config import load
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
-from ipsecmon.store import Report, ReportRow, report
-from ipsecmon.units import parse_duration
+from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
+from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
+from ipsecmon.config import Config, load
+from ipsecmon.store import Report, report
 
-__all__ = ["report_command"]
+__all__ = ["report_command", "uncut"]
 
-_EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
+_DAY_NS = 86400 * 10**9  # the longest row of history that no gap has stretched
+
+_Function = Callable[..., Any]
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+def _range_options(function: _Function) -> _Function:
+    """Named as they are written: "--month" and so on are the keys that chosen_range() takes."""
+    optional: Mapping[str, Any] = {"is_flag": False, "flag_value": CURRENT}
+    for option in (
+        click.option("--to", metavar="TIME", help="The end of --from; now when left out."),
+        click.option("--from", "from_", metavar="TIME", help="From a time on, such as 2026-11-22T14:30."),
+        click.option("--since", metavar="DURATION", help=f"How far back.  [default: {DEFAULT_SINCE}]"),
+        click.option("--day", metavar="[YYYY-MM-DD]", **optional, help="A day; today without a value."),
+        click.option("--month", metavar="[YYYY-MM]", **optional, help="A month; this one without a value."),
+    ):
+        function = option(function)
+    return function
 
 
 @click.command("report")
 @config_option
-@click.option("--since", "since_s", callback=_duration, default="1h", show_default=True, help="How far back.")
+@_range_options
 @click.option("--now", "close_first", is_flag=True, help="Have the running agent close its interval first.")
 @json_option
-def report_command(config_file: Path, since_s: int, close_first: bool, as_json: bool) -> None:
-    """Print what each counter carried, by kernel counters, and how much of it NFLOG saw and lost."""
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row a counter and direction.")
+def report_command(
+    config_file: Path,
+    month: Optional[str],
+    day: Optional[str],
+    since: Optional[str],
+    from_: Optional[str],
+    to: Optional[str],
+    close_first: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Print what each counter carried, by kernel counters, and how much of it NFLOG saw and lost.
+
+    Days, months and times are of the local time zone. Give one range, or none for the last hour.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two formats: write one")
+    options = {"--month": month, "--day": day, "--since": since, "--from": from_}
+    chosen_range(options, to, time.time_ns())  # a mistake is said before anything is read or asked
     config = load(config_file)
     folder = Path(config.store.path)
     if close_first:
         _close_interval(folder)
-    now_ns = time.time_ns()
-    found = report(folder, now_ns - since_s * 10**9, now_ns + 1)
+    answer = _answer(config, folder, chosen_range(options, to, time.time_ns()))
     if as_json:
-        click.echo(json.dumps(_as_json(config.router, found), indent=2))
+        print_json(answer)
+    elif as_csv:
+        print_csv(answer)
     else:
-        _show(config.router, found, {line.name for line in config.lines})
+        print_table(answer, {line.name for line in config.lines})
+
+
+def uncut(folder: Path, asked: Range, found: Report, tolerance_ns: int) -> tuple[int, ...]:
+    """The ends of the range that history is too coarse for: a row longer than tolerance_ns lies across them.
+
+    Such a row counts, whole, where it begins: before the range, or in it.
+    """
+    before = report(folder, asked.start_ns - _DAY_NS, asked.start_ns)
+    ends = ((asked.start_ns, before), (asked.end_ns, found))
+    return tuple(end_ns for end_ns, side in ends if side.end_ns > end_ns + tolerance_ns)
+
+
+def _answer(config: Config, folder: Path, asked: Range) -> Answer:
+    found = report(folder, asked.start_ns, asked.end_ns)
+    across = uncut(folder, asked, found, config.interval_s * 10**9)
+    note = ""
+    if across:
+        ends = " and ".join(local_time(end_ns) for end_ns in across)
+        note = f"not cut at {ends}: history has a longer row there, and it counts whole where it begins"
+    return Answer(config.router, asked, found, note)
 
 
 def _close_interval(folder: Path) -> None:
@@ -59,83 +100,3 @@ def _close_interval(folder: Path) -> None:
         ask(folder, "close-interval")
     except NotRunning as error:
         click.echo(f"ipsecmon: {error}; the report ends with the last closed interval", err=True)
-
-
-def _as_json(router: str, found: Report) -> dict[str, Any]:
-    return {
-        "router": router,
-        "start": _iso(found.start_ns),
-        "end": _iso(found.end_ns),
-        "counters": [_row(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
-        "interfaces": [
-            {
-                "name": row.key.name,
-                "direction": row.key.direction.value,
-                "octets": row.octets,
-                "frames": row.packets,
-            }
-            for row in found.rows
-            if row.key.observed_at is ObservationPoint.NIC
-        ],
-    }
-
-
-def _row(row: ReportRow) -> dict[str, Any]:
-    return {
-        "name": row.key.name,
-        "direction": row.key.direction.value,
-        "observed_at": row.key.observed_at.value,
-        "octets": row.octets,
-        "packets": row.packets,
-        "nflog_octets": row.nflog_octets,
-        "nflog_packets": row.nflog_packets,
-        "lost_packets": row.lost_packets,
-        "pending_packets": row.pending_packets,
-        "bridged_octets": row.bridged_octets,
-        "bridged_packets": row.bridged_packets,
-    }
-
-
-def _iso(at_ns: int) -> str:
-    moment = datetime.datetime.fromtimestamp(at_ns / 1e9, datetime.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _show(router: str, found: Report, lines: set[str]) -> None:
-    """Both directions of a counter side by side; columns of what did not happen are left out."""
-    extras = [name for name in _EXTRAS if any(getattr(row, name) for row in found.rows)]
-    table = Table(
-        title=f"{router}: {_iso(found.start_ns)} to {_iso(found.end_ns)}",
-        caption="" if "lost_packets" in extras else "no header copy was lost",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("counter")
-    for heading in (
-        "octets in",
-        "octets out",
-        "packets in",
-        "packets out",
-        *(_EXTRAS[name] for name in extras),
-    ):
-        table.add_column(heading, justify="right")
-    rows = {row.key: row for row in found.rows}
-    for point, title in POINTS.items():
-        names = dict.fromkeys(row.key.name for row in found.rows if row.key.observed_at is point)
-        if names:
-            table.add_section()
-            table.add_row(Text(title, style="dim italic"))
-        for name in sorted(names, key=lambda one: one not in lines):
-            both = [rows.get(CounterKey(name, way, point)) for way in (Direction.IN, Direction.OUT)]
-            table.add_row(*_cells(name, both, extras), style="bold" if name in lines else "")
-    Console().print(table)
-
-
-def _cells(name: str, both: Sequence[Optional[ReportRow]], extras: Sequence[str]) -> Iterator[Text]:
-    yield Text(f"  {name}")
-    for field in ("octets", "packets"):
-        for row in both:
-            yield number(getattr(row, field) if row else 0)
-    for field in extras:
-        yield number(sum(getattr(row, field) for row in both if row))

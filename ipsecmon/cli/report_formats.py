@@ -1,0 +1,145 @@
+"""A report for people, for programs and for spreadsheets.
+
+JSON and CSV have times in UTC and the range that the rows really cover as start and end.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ipsecmon.cli.ranges import Range, local_span
+from ipsecmon.cli.render import POINTS, number, wide_console
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.store import Report, ReportRow
+
+__all__ = ["NUMBERS", "Answer", "print_csv", "print_json", "print_table"]
+
+NUMBERS = (
+    "octets",
+    "packets",
+    "nflog_octets",
+    "nflog_packets",
+    "lost_packets",
+    "pending_packets",
+    "bridged_octets",
+    "bridged_packets",
+)
+_EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """note: where the range could not be cut exactly, in words; empty where it was."""
+
+    router: str
+    asked: Range
+    found: Report
+    note: str
+
+
+def print_json(answer: Answer) -> None:
+    found = answer.found
+    document = {
+        "router": answer.router,
+        "start": _iso(found.start_ns),
+        "end": _iso(found.end_ns),
+        "asked": {"start": _iso(answer.asked.start_ns), "end": _iso(answer.asked.end_ns)},
+        "note": answer.note,
+        "counters": [_counter(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
+        "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
+    }
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_csv(answer: Answer) -> None:
+    """Columns as the file sink's; interfaces are observed at nic. The note goes to standard error."""
+    found = answer.found
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(("start", "end", "router", "counter", "direction", "observed_at", *NUMBERS))
+    for row in found.rows:
+        key = (row.key.name, row.key.direction.value, row.key.observed_at.value)
+        numbers = [getattr(row, name) for name in NUMBERS]
+        rows.writerow((_iso(found.start_ns), _iso(found.end_ns), answer.router, *key, *numbers))
+    if answer.note:
+        click.echo(f"ipsecmon: {answer.note}", err=True)
+
+
+def print_table(answer: Answer, lines: set[str]) -> None:
+    """Both directions of a counter side by side; columns of what did not happen are left out."""
+    found = answer.found
+    console = wide_console()
+    console.print(Text(f"{answer.router}: {answer.asked.title}", style="bold"), soft_wrap=True)
+    if found.start_ns == found.end_ns:
+        console.print("nothing is recorded in this range")
+        return
+    console.print(f"covers {local_span(found.start_ns, found.end_ns)}", soft_wrap=True)
+    if answer.note:
+        console.print(Text(answer.note, style="yellow"), soft_wrap=True)
+    console.print(_table(found, lines))
+
+
+def _counter(row: ReportRow) -> dict[str, Any]:
+    numbers = {name: getattr(row, name) for name in NUMBERS}
+    return {
+        "name": row.key.name,
+        "direction": row.key.direction.value,
+        "observed_at": row.key.observed_at.value,
+        **numbers,
+    }
+
+
+def _nic(row: ReportRow) -> dict[str, Any]:
+    return {
+        "name": row.key.name,
+        "direction": row.key.direction.value,
+        "octets": row.octets,
+        "frames": row.packets,
+    }
+
+
+def _iso(at_ns: int) -> str:
+    moment = datetime.datetime.fromtimestamp(at_ns / 1e9, datetime.timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _table(found: Report, lines: set[str]) -> Table:
+    extras = [name for name in _EXTRAS if any(getattr(row, name) for row in found.rows)]
+    table = Table(
+        caption="" if "lost_packets" in extras else "no header copy was lost",
+        box=box.SIMPLE_HEAD,
+        caption_justify="left",
+    )
+    table.add_column("counter")
+    headings = ("octets in", "octets out", "packets in", "packets out")
+    for heading in (*headings, *(_EXTRAS[name] for name in extras)):
+        table.add_column(heading, justify="right")
+    rows = {row.key: row for row in found.rows}
+    for point, title in POINTS.items():
+        names = dict.fromkeys(row.key.name for row in found.rows if row.key.observed_at is point)
+        if names:
+            table.add_section()
+            table.add_row(Text(title, style="dim italic"))
+        for name in sorted(names, key=lambda one: one not in lines):
+            both = [rows.get(CounterKey(name, way, point)) for way in (Direction.IN, Direction.OUT)]
+            table.add_row(*_cells(name, both, extras), style="bold" if name in lines else "")
+    return table
+
+
+def _cells(name: str, both: Sequence[Optional[ReportRow]], extras: Sequence[str]) -> Iterator[Text]:
+    yield Text(f"  {name}")
+    for field in ("octets", "packets"):
+        for row in both:
+            yield number(getattr(row, field) if row else 0)
+    for field in extras:
+        yield number(sum(getattr(row, field) for row in both if row))

@@ -1,0 +1,3 @@
+"""Tests of what the bench makes of its rounds."""
+
+from __future__ import annotations

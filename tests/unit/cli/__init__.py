@@ -1,0 +1,3 @@
+"""The commands and what they are made of."""
+
+from __future__ import annotations
