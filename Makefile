@@ -1,4 +1,5 @@
 # make run     installs what is missing and starts ipsecmon on this machine
+# make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
 # PYTHON makes the virtual environment VENV: make test PYTHON=python3.12 VENV=build/venv-3.12
@@ -10,7 +11,7 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 AS_ROOT := scripts/as-root
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) docs clean
+.PHONY: run venv test $(PARTS) bench docs clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -58,6 +59,13 @@ docs: venv
 	@mkdir -p build
 	@$(VENV)/bin/python -m ipsecmon.config.reference > build/configuration.md
 	@mv build/configuration.md docs/configuration.md
+	@for config in rules/*.yaml; do \
+	  $(VENV)/bin/ipsecmon rules show -c $$config > build/rules.nft && mv build/rules.nft $${config%.yaml}.nft; \
+	done
+
+bench: venv
+	@scripts/ensure-packages bench
+	@$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(ARGS)
 
 clean:
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
