@@ -7,6 +7,7 @@ rules, baseline, control socket, sinks, ready. Stop: the reverse, within STOP_S,
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.control import Control, Reply, describe_totals
 from ipsecmon.agent.loop import Loop
-from ipsecmon.agent.observe import notify_systemd
+from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.rounds import Parts, Rounds
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
@@ -131,6 +132,14 @@ class Agent:
             outlet.start()
         self._unwind.append(self._stop_outlets)
         notify_systemd("READY=1")
+        self._watchdog_ns = watchdog_period_ns(os.environ)
+        self._be_alive()
+
+    def _be_alive(self) -> None:
+        """A sign of life from the loop, however long intervals are and whatever the store refuses."""
+        if self._watchdog_ns is not None:
+            notify_systemd("WATCHDOG=1")
+            self._loop.call_at(self._clock.now().monotonic_ns + self._watchdog_ns, self._be_alive)
 
     def _bridge(self) -> Ledger:
         """The first look: go on where the last run ended, and make a batch of what passed since."""
@@ -242,7 +251,6 @@ class Agent:
             raise
         for outlet in self._wired.outlets:
             outlet.notify()
-        notify_systemd("WATCHDOG=1")
 
     def _on_look(self) -> None:
         assert self._rounds is not None and self._look is not None

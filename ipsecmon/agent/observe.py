@@ -9,12 +9,12 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from ipsecmon.model import SelfMeasurement
 
-__all__ = ["Counters", "ResourceUse", "notify_systemd", "set_up_logging"]
+__all__ = ["Counters", "ResourceUse", "notify_systemd", "set_up_logging", "watchdog_period_ns"]
 
 
 class Counters:
@@ -79,6 +79,14 @@ def notify_systemd(state: str, address: Optional[str] = None) -> None:
             notify.sendto(state.encode(), address)
     except OSError as error:
         logging.getLogger(__name__).warning("systemd was not notified error=%s", error)
+
+
+def watchdog_period_ns(environment: Mapping[str, str]) -> Optional[int]:
+    """How often systemd wants WATCHDOG=1 from this process: half its limit, sd_watchdog_enabled(3)."""
+    limit_us, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID")
+    if not limit_us.isdigit() or int(limit_us) == 0 or pid not in (None, str(os.getpid())):
+        return None
+    return int(limit_us) * 1000 // 2
 
 
 def set_up_logging(debug: bool = False) -> None:
