@@ -50,7 +50,7 @@ test-netns: venv
 	@$(PYTEST) tests/netns --junitxml=build/netns.xml
 
 test-guest: venv
-	@$(AS_ROOT) tests/guest/run-guest -t 900 -w build '$(PYTEST) tests/guest --junitxml=build/guest.xml'
+	@$(AS_ROOT) tests/guest/run-guest -t 900 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
 
 test-parts: venv
 	@$(PYTEST) tests/parts --junitxml=build/parts.xml

@@ -7,6 +7,7 @@ rules, baseline, control socket, sinks, ready. Stop: the reverse, within STOP_S,
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.control import Control, Reply, describe_totals
 from ipsecmon.agent.loop import Loop
-from ipsecmon.agent.observe import notify_systemd
+from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.rounds import Parts, Rounds
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
@@ -46,15 +47,22 @@ class Look:
 
 
 class Agent:
-    """wired: everything concrete. remove_rules: on stop (a run without a config leaves nothing).
+    """wired: everything concrete. ready: called when rules stand and baseline readings are taken.
+
+    remove_rules: on stop (a run without a config leaves nothing).
 
     look: called about each second with fresh totals, if anybody watches.
     """
 
     def __init__(
-        self, wired: Wired, remove_rules: bool = False, look: Optional[Callable[[Look], None]] = None
+        self,
+        wired: Wired,
+        ready: Callable[[], None],
+        remove_rules: bool = False,
+        look: Optional[Callable[[Look], None]] = None,
     ) -> None:
         self._wired = wired
+        self._ready = ready
         self._remove_rules = remove_rules
         self._look = look
         self._counts = wired.counts
@@ -130,7 +138,20 @@ class Agent:
         for outlet in wired.outlets:
             outlet.start()
         self._unwind.append(self._stop_outlets)
+        self._loop.call_at(now.monotonic_ns, self._announce)
+
+    def _announce(self) -> None:
+        """From the loop: only there does a signal end the agent in order."""
         notify_systemd("READY=1")
+        self._ready()
+        self._watchdog_ns = watchdog_period_ns(os.environ)
+        self._be_alive()
+
+    def _be_alive(self) -> None:
+        """A sign of life from the loop, however long intervals are and whatever the store refuses."""
+        if self._watchdog_ns is not None:
+            notify_systemd("WATCHDOG=1")
+            self._loop.call_at(self._clock.now().monotonic_ns + self._watchdog_ns, self._be_alive)
 
     def _bridge(self) -> Ledger:
         """The first look: go on where the last run ended, and make a batch of what passed since."""
@@ -242,7 +263,6 @@ class Agent:
             raise
         for outlet in self._wired.outlets:
             outlet.notify()
-        notify_systemd("WATCHDOG=1")
 
     def _on_look(self) -> None:
         assert self._rounds is not None and self._look is not None

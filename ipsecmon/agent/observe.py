@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Optional, TextIO
 
 from ipsecmon.model import SelfMeasurement
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:  # not subscriptable at run time before Python 3.11
     _StreamHandler = logging.StreamHandler
 
-__all__ = ["Counters", "ResourceUse", "notify_systemd", "set_up_logging"]
+__all__ = ["Counters", "ResourceUse", "notify_systemd", "set_up_logging", "watchdog_period_ns"]
 
 
 class Counters:
@@ -95,6 +95,14 @@ class _Stderr(_StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
         super().emit(record)
+
+
+def watchdog_period_ns(environment: Mapping[str, str]) -> Optional[int]:
+    """How often systemd wants WATCHDOG=1 from this process: half its limit, sd_watchdog_enabled(3)."""
+    limit_us, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID")
+    if not limit_us.isdigit() or int(limit_us) == 0 or pid not in (None, str(os.getpid())):
+        return None
+    return int(limit_us) * 1000 // 2
 
 
 def set_up_logging(debug: bool = False) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +14,12 @@ from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import load
 from ipsecmon.config.advice import resolve_host
+from ipsecmon.errors import StoreError
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.ruleset.nft import render
+
+if TYPE_CHECKING:
+    from ipsecmon.agent.wiring import Wired
 
 __all__ = ["rules_group"]
 
@@ -37,9 +43,14 @@ def show(config_file: Path) -> None:
 @config_option
 def install(config_file: Path) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
-    with separated(_plan(config_file)) as helper:
-        applied = helper.apply_rules()
-    for reason in applied.nfmarks_refused:
+    config = load(config_file)
+    plan = build_plan(config, resolve_host)
+    with separated(plan) as helper:
+        # this loads numpy: only after capabilities are gone, so that no thread can have kept them
+        from ipsecmon.agent.wiring import build_wired
+
+        refused = _install(build_wired(config.model_copy(update={"sinks": []}), plan, helper))
+    for reason in refused:
         click.echo(f"packets are not tagged by nfmark: {reason}", err=True)
     click.echo("rules installed")
 
@@ -61,6 +72,30 @@ def status(config_file: Path) -> None:
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)
+
+
+def _install(wired: Wired) -> list[str]:
+    """Why packets are not tagged. Counters made here begin at 0, and the store learns it, so that what passes
+    before the agent starts counts. Without the store (an agent runs and has it, or it is another user's)
+    rules are installed all the same.
+    """
+    from ipsecmon.agent.rulekeeper import RuleKeeper
+
+    if wired.folder.is_dir() and wired.folder.stat().st_uid == os.geteuid():
+        keeper = RuleKeeper(wired)
+        try:
+            opened = wired.store.start(wired.clock.now())
+            if opened.moved_aside:
+                click.echo(
+                    f"the store was corrupt, begun afresh; the old one is {opened.moved_aside}", err=True
+                )
+            keeper.install()
+            return []  # the keeper has said them
+        except StoreError:
+            pass
+        finally:
+            wired.store.stop()
+    return wired.helper.apply_rules().nfmarks_refused
 
 
 def _plan(config_file: Path) -> Plan:

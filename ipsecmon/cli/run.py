@@ -58,7 +58,10 @@ def _run(config: Config, table: str, leave_rules: bool) -> None:
 
         live = _live_table(config)
         agent = Agent(
-            build_wired(config, plan, helper), remove_rules=not leave_rules, look=live.show if live else None
+            build_wired(config, plan, helper),
+            _say_ready,
+            remove_rules=not leave_rules,
+            look=live.show if live else None,
         )
         _count(agent, live)
 
@@ -71,10 +74,13 @@ def _live_table(config: Config) -> Optional[LiveTable]:
     return LiveTable(config)
 
 
+def _say_ready() -> None:
+    print("ready", file=sys.stderr, flush=True)
+
+
 def _count(agent: Agent, live: Optional[LiveTable]) -> None:
     agent.start()
     try:
-        print("ready", file=sys.stderr, flush=True)
         agent.run()
     finally:
         if live:
