@@ -114,28 +114,6 @@ def test_inside_networks_are_told_as_examples(topology: Topology) -> None:
     assert '#   match: {local: [10.1.0.0/24, "fd01::/64"]}' in init(topology)
 
 
-@pytest.mark.parametrize(
-    ("link", "told"),
-    [
-        (f"gre1 type gre local 203.0.113.1 remote {PEER}", f"# - gre1: GRE to {PEER}"),
-        ("wan0.7 link wan0 type vlan id 7", "VLAN 7 on wan0"),
-    ],
-)
-def test_an_interface_on_the_line_is_explained(
-    topology: Topology, tmp_path: Path, link: str, told: str
-) -> None:
-    name = link.split()[0]
-    try:
-        topology.ip("router", f"link add {link}\nlink set {name} up\n")
-    except AssertionError as refusal:
-        pytest.skip(f"this kernel has no such interface: {refusal}")
-    topology.ip("router", DEFAULT)
-    text = init(topology, *(["--line", name] if "vlan" in link else []))
-
-    assert told in text
-    checked(topology, tmp_path, text)
-
-
 def test_a_user_without_rights_gets_a_config_that_says_what_was_not_seen(
     topology: Topology, tmp_path: Path
 ) -> None:
