@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Optional
@@ -161,9 +161,9 @@ def ask_totals(folder: Path) -> Totals:
     return Totals(answer["monotonic_ns"], {one.key: one for one in totals})
 
 
-def describe_totals(monotonic_ns: int, totals: Iterable[Increment]) -> Answer:
+def describe_totals(totals: Totals) -> Answer:
     """The answer that ask_totals() understands."""
-    return {"monotonic_ns": monotonic_ns, "totals": [_row(one) for one in totals]}
+    return {"monotonic_ns": totals.monotonic_ns, "totals": [_row(one) for one in totals.by_key.values()]}
 
 
 def _row(total: Increment) -> Answer:

@@ -9,24 +9,23 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Optional
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
-from ipsecmon.agent.control import Control, Reply, describe_totals
+from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
-from ipsecmon.agent.rounds import Parts, Rounds
+from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
-from ipsecmon.model import Increment, Reading
+from ipsecmon.model import Reading
 
-__all__ = ["Agent", "Look"]
+__all__ = ["Agent"]
 
 _logger = logging.getLogger(__name__)
 STOP_S = 2.0
@@ -35,23 +34,13 @@ _LOOK_NS = 1_000_000_000
 _SETTLE_NS = SETTLE_NS + 20_000_000  # and a tick of the slowest kernel clock, 100 Hz
 _GATHER_NS = 50_000_000
 _GATHER_BUFFER = 16 << 20  # octets: holds what comes in _GATHER_NS at a million packets a second
-_STEPS_BACK = "clock.steps_back"
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the live table shows: totals since the agent started, and when they were read."""
-
-    monotonic_ns: int
-    totals: Sequence[Increment]
 
 
 class Agent:
     """wired: everything concrete. ready: called when rules stand and baseline readings are taken.
 
-    remove_rules: on stop (a run without a config leaves nothing).
-
-    look: called about each second with fresh totals, if anybody watches.
+    remove_rules: on stop (a run without a config leaves nothing). look: called about each second with
+    fresh totals, if anybody watches.
     """
 
     def __init__(
@@ -59,7 +48,7 @@ class Agent:
         wired: Wired,
         ready: Callable[[], None],
         remove_rules: bool = False,
-        look: Optional[Callable[[Look], None]] = None,
+        look: Optional[Callable[[Totals], None]] = None,
     ) -> None:
         self._wired = wired
         self._ready = ready
@@ -204,11 +193,11 @@ class Agent:
     def _start_rounds(self, ledger: Ledger, generation: int) -> None:
         wired = self._wired
         now = self._clock.now()
-        steps_back = int(wired.store.state(_STEPS_BACK) or 0)
+        steps_back = int(wired.store.state(STEPS_BACK) or 0)
         last_start_ns = wired.store.last_start_ns() or -1
         intervals = Intervals(wired.interval_s, now.wall_ns, now.monotonic_ns, last_start_ns, steps_back)
         if intervals.steps_back != steps_back:
-            wired.store.set_state(_STEPS_BACK, str(intervals.steps_back))
+            wired.store.set_state(STEPS_BACK, str(intervals.steps_back))
         parts = Parts(
             self._clock,
             self._nflog,
@@ -265,10 +254,9 @@ class Agent:
             outlet.notify()
 
     def _on_look(self) -> None:
-        assert self._rounds is not None and self._look is not None
+        assert self._look is not None
         self._loop.call_at(self._clock.now().monotonic_ns + _LOOK_NS, self._on_look)
-        self._rounds.read()
-        self._look(Look(self._clock.now().monotonic_ns, self._rounds.snapshot()))
+        self._look(self._fresh_totals())
 
     def _close_interval(self, reply: Reply) -> None:
         """Read now, close when every copy of what was read has had time to come."""
@@ -298,10 +286,13 @@ class Agent:
         reply(describe(self._wired, self._keeper.nfmarks_refused, last))
 
     def _totals(self, reply: Reply) -> None:
-        """Fresh ones, as the live table has them."""
+        reply(describe_totals(self._fresh_totals()))
+
+    def _fresh_totals(self) -> Totals:
         assert self._rounds is not None
         self._rounds.read()
-        reply(describe_totals(self._clock.now().monotonic_ns, self._rounds.snapshot()))
+        by_key = {one.key: one for one in self._rounds.snapshot()}
+        return Totals(self._clock.now().monotonic_ns, by_key)
 
     def _reopen(self) -> None:
         for outlet in self._wired.outlets:

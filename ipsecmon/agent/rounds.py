@@ -1,9 +1,8 @@
 """One round: read every counter in one pass, drain the copies, book, and close the interval when it is due.
 
 The order is what makes the numbers true: counters between two drains (what was seen before has been counted,
-what has been counted can be seen after),
-the store before the sinks (a batch that is sent can be found again), and books are closed only when
-the store has them.
+what has been counted can be seen after), the store before the sinks (a batch that is sent can be found
+again), and books are closed only when the store has them.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from ipsecmon.clock import Clock, Moment
 from ipsecmon.errors import HelperGone, SourceError, StoreError
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
 
-__all__ = ["Parts", "Rounds"]
+__all__ = ["STEPS_BACK", "Parts", "Rounds"]
 
 _logger = logging.getLogger(__name__)
 _DRAIN_READS = 256  # buffers of 4 MiB at most in one round; more than any socket buffer holds
-_STEPS_BACK = "clock.steps_back"
+STEPS_BACK = "clock.steps_back"  # in the store: Intervals.steps_back, kept over restarts
 
 
 class CopySource(Protocol):
@@ -166,7 +165,7 @@ class Rounds:
         before = intervals.steps_back
         intervals.close(now.wall_ns, now.monotonic_ns)
         if intervals.steps_back != before:
-            self._parts.store.set_state(_STEPS_BACK, str(intervals.steps_back))
+            self._parts.store.set_state(STEPS_BACK, str(intervals.steps_back))
 
     def _levels(self) -> list[SelfMeasurement]:
         dropped = self._parts.copies.dropped_datagrams()

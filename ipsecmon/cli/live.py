@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ipsecmon.agent.lifecycle import Look
+from ipsecmon.agent.control import Totals
+from ipsecmon.cli.rates import Rate, rates
 from ipsecmon.cli.render import POINTS, number
 from ipsecmon.config import Config
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
@@ -25,10 +26,10 @@ class LiveTable:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._before: Optional[Look] = None
+        self._before: Optional[Totals] = None
         self._live = Live(console=Console(), auto_refresh=False, transient=False)
 
-    def show(self, look: Look) -> None:
+    def show(self, look: Totals) -> None:
         self._live.start()  # at the first look: an agent that cannot start leaves the terminal as it is
         self._live.update(table_of(self._config, look, self._before), refresh=True)
         self._before = look
@@ -37,11 +38,10 @@ class LiveTable:
         self._live.stop()
 
 
-def table_of(config: Config, look: Look, before: Optional[Look]) -> Table:
+def table_of(config: Config, look: Totals, before: Optional[Totals]) -> Table:
     """One row a counter and observation point, both directions side by side."""
-    seconds = (look.monotonic_ns - before.monotonic_ns) / 1e9 if before else 0.0
-    now = {one.key: one for one in look.totals}
-    past = {one.key: one for one in before.totals} if before else {}
+    now = look.by_key
+    passing = rates(before, look) if before else {}
     lines = ", ".join(f"{line.name} ({line.interface})" for line in config.lines)
     table = Table(
         title=f"{config.router}: {lines}",
@@ -59,7 +59,7 @@ def table_of(config: Config, look: Look, before: Optional[Look]) -> Table:
         if keys:
             table.add_row(Text(POINTS[point], style="dim italic"))
         for name in sorted(keys, key=lambda one: one not in names):
-            table.add_row(*_cells(name, point, now, past, seconds, is_line=name in names))
+            table.add_row(*_cells(name, point, now, passing, is_line=name in names))
         if keys:
             table.add_section()
     return table
@@ -73,18 +73,16 @@ def _cells(
     name: str,
     point: ObservationPoint,
     now: Mapping[CounterKey, Increment],
-    past: Mapping[CounterKey, Increment],
-    seconds: float,
+    passing: Mapping[CounterKey, Rate],
     is_line: bool,
 ) -> list[Text]:
     style = "bold" if is_line else ""
     cells = [Text(f"  {name}", style=style)]
     both = [now.get(key, Increment(key, 0, 0)) for key in _both_ways(name, point)]
     for total in both:
-        last = past.get(total.key)
-        octets = total.octets - last.octets if last else 0
-        rate = render_rate(octets * 8 / seconds) if seconds else ""
-        cells.append(Text(rate, style=style if octets else "dim"))
+        rate = passing.get(total.key)
+        text = render_rate(rate.bits_per_s) if rate else ""
+        cells.append(Text(text, style=style if rate and rate.bits_per_s else "dim"))
         cells.append(Text(render_octets(total.octets), style=style if total.octets else "dim"))
     cells.append(number(sum(total.packets for total in both)))
     if point is not ObservationPoint.NIC:

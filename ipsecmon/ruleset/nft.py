@@ -58,11 +58,11 @@ def _chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
     for part in plan.parts:
         yield (
             part.tap.object_name,
-            [*_tag(plan, part.nfmark), *_tap_lines(part.tap, _SNAP, part.kind in (Kind.PEER, Kind.NATT))],
+            [*_tag(plan, part.nfmark), *_tap_lines(part.tap, part.kind in (Kind.PEER, Kind.NATT))],
         )
     for tunnel in plan.tunnels:
         for inside in tunnel.inside:
-            yield inside.tap.object_name, _tap_lines(inside.tap, _SNAP)
+            yield inside.tap.object_name, _tap_lines(inside.tap)
         yield tunnel.tap.object_name, _tunnel_lines(plan, tunnel)
     for direction in (Direction.IN, Direction.OUT):
         yield f"line_{direction.value}", list(_dispatch_parts(plan, direction))
@@ -109,13 +109,14 @@ def _families_differ(from_here: str, to_many: str) -> bool:
     return from_here.startswith("ip") and from_here.startswith("ip6") != to_many.startswith("ip6")
 
 
-def _tap_lines(tap: Tap, snap: dict[int, int], natt_too: bool = False) -> list[str]:
+def _tap_lines(tap: Tap, natt_too: bool = False, end: str = " return") -> list[str]:
+    """Count, and copy by family. end: what follows a copy; nothing where more rules of the chain do."""
     lines = [f"counter name {tap.object_name}"]
-    for family, octets in snap.items():
+    for family, octets in _SNAP.items():
         copy = f"log group {tap.group} queue-threshold {THRESHOLD} snaplen"
         if natt_too:
-            lines.append(f"meta nfproto ipv{family} meta l4proto udp {copy} {_SNAP_NATT[family]} return")
-        lines.append(f"meta nfproto ipv{family} {copy} {octets} return")
+            lines.append(f"meta nfproto ipv{family} meta l4proto udp {copy} {_SNAP_NATT[family]}{end}")
+        lines.append(f"meta nfproto ipv{family} {copy} {octets}{end}")
     return lines
 
 
@@ -128,8 +129,7 @@ def _tag(plan: Plan, nfmark: int | None) -> list[str]:
 
 def _tunnel_lines(plan: Plan, tunnel: Tunnel) -> list[str]:
     """Its own tap, then the first drill-down that matches."""
-    own = [*_tag(plan, tunnel.nfmark), *_tap_lines(tunnel.tap, _SNAP)]
-    lines = [line.replace(" return", "") for line in own]
+    lines = [*_tag(plan, tunnel.nfmark), *_tap_lines(tunnel.tap, end="")]
     for inside in tunnel.inside:
         lines += _gotos(plan, inside.match, inside.tap)
     return lines

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ipsecmon.agent.control import ask_totals, describe_totals
+from ipsecmon.agent.control import Totals, ask_totals, describe_totals
 from ipsecmon.cli.top import top_command
 from ipsecmon.errors import IpsecmonError, SourceError
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
@@ -30,7 +30,9 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 def answers(agent: Agent, *octets: int) -> None:
     """The agent's totals, one after the other, a second apart."""
-    given = iter([describe_totals(at * 10**9, [Increment(KEY, one, 1)]) for at, one in enumerate(octets)])
+    given = iter(
+        [describe_totals(Totals(at * 10**9, {KEY: Increment(KEY, one, 1)})) for at, one in enumerate(octets)]
+    )
     agent.control._verbs = {"totals": lambda reply: reply(next(given))}
 
 
@@ -46,13 +48,15 @@ def run(monkeypatch: pytest.MonkeyPatch, agent: Agent, config_file: Path, argume
 
 
 def test_totals_arrive_as_they_were_sent(agent: Agent) -> None:
-    agent.control._verbs = {"totals": lambda reply: reply(describe_totals(7, [EVERYTHING]))}
+    agent.control._verbs = {
+        "totals": lambda reply: reply(describe_totals(Totals(7, {EVERYTHING.key: EVERYTHING})))
+    }
     totals = agent.serve(lambda: ask_totals(agent.folder))
     assert (totals.monotonic_ns, totals.by_key) == (7, {KEY: EVERYTHING})
 
 
 def test_numbers_of_another_version_do_no_harm(agent: Agent) -> None:
-    answer = describe_totals(7, [EVERYTHING])
+    answer = describe_totals(Totals(7, {EVERYTHING.key: EVERYTHING}))
     answer["totals"][0].update(of_a_later_version=1)
     del answer["totals"][0]["bridged_packets"]
     agent.control._verbs = {"totals": lambda reply: reply(answer)}
