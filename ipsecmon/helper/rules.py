@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipsecmon.errors import RulesRefused
+from ipsecmon.helper.programs import find, output, run
 from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_tables
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.ruleset.nft import plan_chain, render, render_removal
 
 __all__ = ["Applied", "adapted", "apply_rules", "remove_rules", "rules_stand"]
 
-_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH
-_TIMEOUT_S = 30
 _IPTABLES_SAVE = ("iptables-save", "iptables-legacy-save", "ip6tables-save", "ip6tables-legacy-save")
 _QDISC = re.compile(r"^qdisc (\S+) (\S+) dev (\S+)", re.MULTILINE)
 OUR_TABLES = ("ipsecmon", "ipsecmon_live")
@@ -59,15 +56,15 @@ def rules_stand(plan: Plan) -> bool:
 def adapted(plan: Plan) -> tuple[Plan, list[str]]:
     """The plan as this router allows it, and why nfmarks are left alone if they are."""
     nft_text = without_tables(_nft("-s", "-t", "list", "ruleset"), OUR_TABLES)
-    iptables_text = "".join(map(_output, _IPTABLES_SAVE))
+    iptables_text = "".join(map(output, _IPTABLES_SAVE))
     fitted = replace(plan, does_nat=does_nat(nft_text, iptables_text))
     if not plan.writes_nfmarks():
         return fitted, []
     listings = {
         "nft": nft_text,
         "iptables": iptables_text,
-        "ip rule": _output("ip", "rule") + _output("ip", "-6", "rule"),
-        "ip xfrm": _output("ip", "xfrm", "state", "list", "nokeys") + _output("ip", "xfrm", "policy"),
+        "ip rule": output("ip", "rule") + output("ip", "-6", "rule"),
+        "ip xfrm": output("ip", "xfrm", "state", "list", "nokeys") + output("ip", "xfrm", "policy"),
         "tc": _tc_filters(),
     }
     refused = nfmark_overlaps(listings, plan.nfmark_mask)
@@ -95,46 +92,20 @@ def _table(name: str) -> list[dict[str, Any]]:
 
 
 def _nft(*arguments: str, text: str = "") -> str:
-    program = _program("nft")
+    program = find("nft")
     if program is None:
         raise RulesRefused("nft is not installed: install the package nftables")
-    done = _run(program, arguments, text)
+    done = run(program, arguments, text)
     if done.returncode:
         said = " ".join(done.stderr.split())[:300]
         raise RulesRefused(f"nft refused our rules: {said or f'exit status {done.returncode}'}")
     return done.stdout
 
 
-def _output(name: str, *arguments: str, text: str = "") -> str:
-    """What a program says, or nothing if it is not there or fails: then it has nothing to overlap with."""
-    program = _program(name)
-    return _run(program, arguments, text).stdout if program else ""
-
-
 def _tc_filters() -> str:
     """Of every interface: a tagged packet leaves by another one than the line."""
     questions = []
-    for kind, handle, interface in _QDISC.findall(_output("tc", "qdisc", "show")):
+    for kind, handle, interface in _QDISC.findall(output("tc", "qdisc", "show")):
         ends = ("ingress", "egress") if kind in ("clsact", "ingress") else (f"parent {handle}",)
         questions += [f"filter show dev {interface} {end}\n" for end in ends if handle != "0:"]
-    return _output("tc", "-force", "-batch", "-", text="".join(questions)) if questions else ""
-
-
-def _program(name: str) -> str | None:
-    return next((f"{folder}/{name}" for folder in _FOLDERS if Path(folder, name).exists()), None)
-
-
-def _run(program: str, arguments: tuple[str, ...], text: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            [program, *arguments],
-            input=text,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-            env={"PATH": ":".join(_FOLDERS), "LC_ALL": "C"},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RulesRefused(f"{program} did not end within {_TIMEOUT_S} s") from error
+    return output("tc", "-force", "-batch", "-", text="".join(questions)) if questions else ""

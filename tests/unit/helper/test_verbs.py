@@ -268,7 +268,7 @@ def test_the_helper_loads_the_standard_library_and_ipsecmon_only(tmp_path: Path)
 
 
 def test_without_nft_the_error_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipsecmon.helper.rules._FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(tmp_path),))
     with pytest.raises(RulesRefused, match="nft is not installed: install the package nftables"):
         apply_rules(PLAN)
 
@@ -277,7 +277,7 @@ def test_an_nft_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Monke
     nft = tmp_path / "nft"
     nft.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     nft.chmod(0o755)
-    monkeypatch.setattr("ipsecmon.helper.rules._FOLDERS", (str(tmp_path),))
-    monkeypatch.setattr("ipsecmon.helper.rules._TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr("ipsecmon.helper.programs._TIMEOUT_S", 0.1)
     with pytest.raises(RulesRefused, match=r"nft did not end within 0\.1 s"):
         apply_rules(PLAN)

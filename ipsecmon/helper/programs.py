@@ -1,0 +1,41 @@
+"""Running the system's own programs: by fixed paths, with a clean environment and a time limit."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ipsecmon.errors import RulesRefused
+
+__all__ = ["find", "output", "run"]
+
+_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH
+_TIMEOUT_S = 30
+
+
+def find(name: str) -> str | None:
+    """The path of a program, or None where it is not installed."""
+    return next((f"{folder}/{name}" for folder in _FOLDERS if Path(folder, name).exists()), None)
+
+
+def run(program: str, arguments: tuple[str, ...], text: str = "") -> subprocess.CompletedProcess[str]:
+    """program: a path. text: its standard input. Raises RulesRefused if it does not end in time."""
+    try:
+        return subprocess.run(
+            [program, *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={"PATH": ":".join(_FOLDERS), "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RulesRefused(f"{program} did not end within {_TIMEOUT_S} s") from error
+
+
+def output(name: str, *arguments: str, text: str = "") -> str:
+    """What a program says, or nothing if it is not there or fails."""
+    program = find(name)
+    return run(program, arguments, text).stdout if program else ""
