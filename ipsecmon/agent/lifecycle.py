@@ -16,6 +16,7 @@ from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
+from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
@@ -32,8 +33,6 @@ STOP_S = 2.0
 _SINKS_STOP_S = 1.2  # of STOP_S; what is not sent by then stays in the spool
 _LOOK_NS = 1_000_000_000
 _SETTLE_NS = SETTLE_NS + 20_000_000  # and a tick of the slowest kernel clock, 100 Hz
-_GATHER_NS = 50_000_000
-_GATHER_BUFFER = 16 << 20  # octets: holds what comes in _GATHER_NS at a million packets a second
 
 
 class Agent:
@@ -72,6 +71,7 @@ class Agent:
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = RuleKeeper(wired)
+        self._gather = Gather(wired.plan.receive_buffer)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []
 
@@ -218,14 +218,14 @@ class Agent:
             self._loop.call_at(now.monotonic_ns, self._on_look)
 
     def _on_copies(self) -> None:
-        """Let more arrive and read all of it at once: a wake-up costs as much as a hundred copies."""
+        """Let more arrive and read all of it at once."""
         self._loop.unwatch(self._nflog)
-        roomy = self._wired.plan.receive_buffer >= _GATHER_BUFFER
-        self._loop.call_at(self._clock.now().monotonic_ns + (_GATHER_NS if roomy else 0), self._read_copies)
+        self._loop.call_at(self._clock.now().monotonic_ns + self._gather.wait_ns, self._read_copies)
 
     def _read_copies(self) -> None:
         assert self._rounds is not None
         try:
+            self._gather.learn(self._nflog.fullness())
             self._rounds.drain()
         finally:
             self._loop.watch(self._nflog, self._on_copies)

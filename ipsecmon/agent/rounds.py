@@ -22,7 +22,7 @@ from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfM
 __all__ = ["STEPS_BACK", "Parts", "Rounds"]
 
 _logger = logging.getLogger(__name__)
-_DRAIN_READS = 256  # buffers of 4 MiB at most in one round; more than any socket buffer holds
+_DRAIN_READS = 4096  # buffers of 1 MiB at most in one round; more than any socket buffer holds
 STEPS_BACK = "clock.steps_back"  # in the store: Intervals.steps_back, kept over restarts
 
 
