@@ -43,6 +43,11 @@ MINUTE_RETENTION_S = 14 * _DAY_S
 DAY_RETENTION_S = 3653 * _DAY_S  # ten years of days are small
 PRUNE_SPANS = 8  # more than the one that begins, to catch up after store.retention was shortened
 
+# Numbers of spans lie apart by level, the finest last: so the rows that are deleted together lie
+# together, and their pages become free; and most rows are appended at the end, where SQLite fills pages.
+_IDS = 2**56
+_FIRST_ID = {level_s: number * _IDS for number, level_s in enumerate(reversed(LEVELS_S))}
+
 _COLUMNS = (*SUMS, "pending_packets")
 _ADDED = ", ".join(  # a sum of integers that does not fit is a real number
     f"{name} = CASE typeof({name} + excluded.{name}) WHEN 'integer' THEN {name} + excluded.{name}"
@@ -142,7 +147,15 @@ def _span(connection: sqlite3.Connection, level_s: int, batch: Batch) -> tuple[i
         )
         return found[0], False
     inserted = connection.execute(
-        "INSERT INTO span (resolution_s, start_ns, first_ns, end_ns, router) VALUES (?, ?, ?, ?, ?)",
-        (level_s, start_ns, batch.start_ns, batch.end_ns, batch.router),
+        "INSERT INTO span (id, resolution_s, start_ns, first_ns, end_ns, router) VALUES (?, ?, ?, ?, ?, ?)",
+        (_next_id(connection, level_s), level_s, start_ns, batch.start_ns, batch.end_ns, batch.router),
     )
     return inserted.lastrowid or 0, True
+
+
+def _next_id(connection: sqlite3.Connection, level_s: int) -> int:
+    first = _FIRST_ID[level_s]
+    (newest,) = connection.execute(
+        "SELECT max(id) FROM span WHERE id >= ? AND id < ?", (first, first + _IDS)
+    ).fetchone()
+    return first + 1 if newest is None else int(newest) + 1
