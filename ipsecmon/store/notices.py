@@ -91,7 +91,8 @@ class Notices:
 
     def _say_trims(self, happened: Happened) -> None:
         if happened.trimmed_spans:
-            self._add("trimmed-spans", happened.trimmed_spans)
+            if self._counts:
+                self._counts.add("store", "trimmed-spans", happened.trimmed_spans)
             if not self._trimmed:
                 _logger.warning("store is at its max_size, the oldest fine history goes before its time")
             self._trimmed = True
@@ -100,12 +101,8 @@ class Notices:
         self._too_small = happened.full
 
     def _say_sums(self, saturated: int) -> None:
-        if saturated:
-            self._add("saturated-sums", saturated)
+        if saturated and self._counts:
+            self._counts.add("store", "saturated-sums", saturated)
         if saturated and not self._saturated:
             _logger.error("a sum has reached the largest number that the store can hold and stays there")
         self._saturated = bool(saturated)
-
-    def _add(self, kind: str, number: int) -> None:
-        if self._counts:
-            self._counts.add("store", kind, number)

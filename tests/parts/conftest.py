@@ -12,7 +12,13 @@ import pytest
 
 from .servers import PASSWORD, TOKEN, FrontServer, InfluxServer, make_authority
 
-PACKAGES = {"influxd": "influxdb", "nginx": "nginx-light", "openssl": "openssl"}
+PACKAGES = {
+    "influxd": "influxdb",
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "mkfs.ext4": "e2fsprogs",
+    "chattr": "e2fsprogs",
+}
 
 _numbers = itertools.count()
 
