@@ -26,16 +26,22 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def own_mounts() -> Iterator[None]:
-    """A mount namespace for this thread (unshare(2)); it and its mounts go at the end of the block."""
-    here = Path.cwd()
-    with Path("/proc/thread-self/ns/mnt").open("rb") as before:
-        assert _libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
-        try:
-            _run("mount", "--make-rprivate", "/")
-            yield
-        finally:
-            assert _libc.setns(before.fileno(), _CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
-            os.chdir(here)
+    """A mount namespace for this thread (unshare(2)), which it keeps; what is mounted in the block goes after it.
+
+    There is no way back (setns(2)) once a library has started a thread.
+    """
+    assert _libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
+    _run("mount", "--make-rprivate", "/")
+    before = _mounted()
+    try:
+        yield
+    finally:
+        for place in reversed([place for place in _mounted() if place not in before]):
+            _run("umount", "--lazy", place)
+
+
+def _mounted() -> list[str]:
+    return [line.split()[1] for line in Path("/proc/thread-self/mounts").read_text().splitlines()]
 
 
 def mount_tmpfs(folder: Path, octets: int) -> None:
