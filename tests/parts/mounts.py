@@ -26,9 +26,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextlib.contextmanager
 def own_mounts() -> Iterator[None]:
-    """A mount namespace for this thread (unshare(2)), which it keeps; what is mounted in the block goes after it.
+    """A mount namespace for this thread (unshare(2)); what is mounted in the block goes at its end.
 
-    There is no way back (setns(2)) once a library has started a thread.
+    The thread keeps the namespace: there is no way back (setns(2)) once a library has started a thread.
     """
     assert _libc.unshare(_CLONE_NEWNS) == 0, os.strerror(ctypes.get_errno())
     _run("mount", "--make-rprivate", "/")
