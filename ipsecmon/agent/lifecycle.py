@@ -233,6 +233,8 @@ class Agent:
     def _on_time(self) -> None:
         try:
             self._close_round()
+        except StoreError:
+            pass  # rounds have said so, and everything is kept until the next one
         finally:
             self._loop.call_at(self._intervals.due_monotonic_ns(), self._on_time)
 

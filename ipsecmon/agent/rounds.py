@@ -57,7 +57,12 @@ class Books(Protocol):
     """The store, as a round needs it."""
 
     def commit(
-        self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment
+        self,
+        batch: Batch,
+        readings: Iterable[Reading],
+        sinks: Sequence[str],
+        now: Moment,
+        stepped_ns: int = 0,
     ) -> None: ...
     def set_state(self, key: str, value: str) -> None: ...
     def backlog(self, sink: str) -> Backlog: ...
@@ -89,6 +94,7 @@ class Rounds:
         self._readings: dict[CounterKey, Reading] = {}
         self._resources = ResourceUse()
         self._dropped_before = 0
+        self._saved_steps_back = parts.intervals.steps_back
         self._store_failed = False
         self._source_failed = False
         self.last_closed: Optional[Batch] = None
@@ -139,41 +145,43 @@ class Rounds:
         parts = self._parts
         now = parts.clock.now()
         span = parts.intervals.span(now.wall_ns, now.monotonic_ns)
-        if span.stepped_ns:
-            parts.counts.add("agent", "clock-steps")
-            _logger.warning("the wall clock was stepped seconds=%.1f", span.stepped_ns / 1e9)
         counted = parts.counts.since_reported()
-        batch = parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *self._levels()])
+        dropped = parts.copies.dropped_datagrams()
         try:
-            parts.store.commit(batch, self._readings.values(), parts.sinks, now)
+            levels = self._levels(dropped)
+            batch = parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels])
+            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns)
         except StoreError as error:
             self._complain_of_store(error)
             raise
         self._store_failed = False
+        self._dropped_before = dropped
         parts.counts.mark_reported(counted)
         parts.ledger.close()
-        self._close_interval(now)
         self.last_closed = batch
+        self._close_interval(now, span.stepped_ns)
         return batch
 
     def snapshot(self) -> list[Increment]:
         """Everything since the agent started."""
         return self._parts.ledger.snapshot()
 
-    def _close_interval(self, now: Moment) -> None:
+    def _close_interval(self, now: Moment, stepped_ns: int) -> None:
+        if stepped_ns:
+            self._parts.counts.add("agent", "clock-steps")
+            _logger.warning("the wall clock was stepped seconds=%.1f", stepped_ns / 1e9)
         intervals = self._parts.intervals
-        before = intervals.steps_back
         intervals.close(now.wall_ns, now.monotonic_ns)
-        if intervals.steps_back != before:
+        if intervals.steps_back != self._saved_steps_back:
             self._parts.store.set_state(STEPS_BACK, str(intervals.steps_back))
+            self._saved_steps_back = intervals.steps_back
 
-    def _levels(self) -> list[SelfMeasurement]:
-        dropped = self._parts.copies.dropped_datagrams()
-        since, self._dropped_before = dropped - self._dropped_before, dropped
+    def _levels(self, dropped: int) -> list[SelfMeasurement]:
+        """Of an interval that is not closed before the store has it; asked again if it refuses."""
         return [
-            *self._resources.measure(),
-            SelfMeasurement("nflog", "dropped-datagrams", since),
             *self._sink_levels(),
+            *self._resources.measure(),
+            SelfMeasurement("nflog", "dropped-datagrams", dropped - self._dropped_before),
         ]
 
     def _sink_levels(self) -> Iterator[SelfMeasurement]:

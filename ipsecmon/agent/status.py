@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Optional
 
 from ipsecmon.agent.wiring import Outlet, Wired
+from ipsecmon.errors import StoreError
 from ipsecmon.model import Batch
 
 __all__ = ["describe"]
@@ -21,8 +23,30 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "nfmarks_refused": list(nfmarks_refused),
         "dropped_datagrams": wired.nflog.dropped_datagrams() if wired.nflog else 0,
         "counts": wired.counts.totals(),
+        "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }
+
+
+def _store(wired: Wired) -> dict[str, Any]:
+    try:
+        return asdict(wired.store.condition())
+    except StoreError as error:
+        return {"refusal": str(error)}
+
+
+def _backlog(wired: Wired, sink: str) -> Optional[int]:
+    try:
+        return wired.store.backlog(sink).batches
+    except StoreError:
+        return None
+
+
+def _dropped(wired: Wired, sink: str) -> Optional[int]:
+    try:
+        return wired.store.spool_dropped().get(sink, 0)
+    except StoreError:
+        return None
 
 
 def _sink(wired: Wired, outlet: Outlet) -> dict[str, Any]:
@@ -33,5 +57,6 @@ def _sink(wired: Wired, outlet: Outlet) -> dict[str, Any]:
         "last_error": state.last_error,
         "sent_batches": state.sent_batches,
         "rejected_points": state.rejected_points,
-        "backlog_batches": wired.store.backlog(outlet.name).batches,
+        "backlog_batches": _backlog(wired, outlet.name),
+        "dropped_batches": _dropped(wired, outlet.name),
     }

@@ -115,14 +115,20 @@ def build_wired(config: Config, plan: Plan, helper: Helper) -> Wired:
         helper=helper,
         clock=SystemClock(),
         counts=counts,
-        store=Store(folder, config.interval_s, config.store.retention_s),
+        store=Store(
+            folder,
+            config.interval_s,
+            config.store.retention_s,
+            max_octets=config.store.max_octets,
+            counts=counts,
+        ),
         rules=RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()}),
         interfaces=InterfaceSource(plan.interfaces),
-        outlets=_outlets(config, folder),
+        outlets=_outlets(config, folder, counts),
     )
 
 
-def _outlets(config: Config, folder: Path) -> list[Outlet]:
+def _outlets(config: Config, folder: Path, counts: Counters) -> list[Outlet]:
     """A kind's first sink has its kind's name, the next ones a number: stable as long as the file's order."""
     outlets: list[Outlet] = []
     for entry in config.sinks:
@@ -130,5 +136,6 @@ def _outlets(config: Config, folder: Path) -> list[Outlet]:
         name = f"{entry.kind}-{position + 1}" if position else entry.kind
         sink = SINKS[entry.kind].build(entry.settings)
         counters = getattr(entry.settings, "counters", None)
-        outlets.append(Outlet(name, sink, Delivery(name, sink, Spool(folder, name), counters=counters)))
+        delivery = Delivery(name, sink, Spool(folder, name), counters=counters, counts=counts)
+        outlets.append(Outlet(name, sink, delivery))
     return outlets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -14,11 +14,13 @@ from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
 from ipsecmon.config import Config, load
-from ipsecmon.store import Report, report
+from ipsecmon.store import ClockStep, Report, report
 
 __all__ = ["report_command", "uncut"]
 
 _DAY_NS = 86400 * 10**9  # the longest row of history that no gap has stretched
+
+_STEPS_TOLD = 3
 
 _Function = Callable[..., Any]
 
@@ -88,11 +90,22 @@ def uncut(folder: Path, asked: Range, found: Report, tolerance_ns: int) -> tuple
 def _answer(config: Config, folder: Path, asked: Range) -> Answer:
     found = report(folder, asked.start_ns, asked.end_ns)
     across = uncut(folder, asked, found, config.interval_s * 10**9)
-    note = ""
+    notes = []
     if across:
         ends = " and ".join(local_time(end_ns) for end_ns in across)
-        note = f"not cut at {ends}: history has a longer row there, and it counts whole where it begins"
-    return Answer(config.router, asked, found, note)
+        notes.append(
+            f"not cut at {ends}: history has a longer row there, and it counts whole where it begins"
+        )
+    if found.clock_steps:
+        notes.append(_clock_note(found.clock_steps))
+    return Answer(config.router, asked, found, "; ".join(notes))
+
+
+def _clock_note(steps: Sequence[ClockStep]) -> str:
+    """The newest few; the JSON has them all."""
+    told = [f"from {local_time(one.from_ns)} to {local_time(one.to_ns)}" for one in steps[-_STEPS_TOLD:]]
+    others = f" and {len(steps) - len(told)} times before" if len(steps) > len(told) else ""
+    return f"the clock was set {', '.join(told)}{others}: times in this range are by the clock as it stood"
 
 
 def _close_interval(folder: Path) -> None:

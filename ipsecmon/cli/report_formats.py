@@ -56,6 +56,7 @@ def print_json(answer: Answer) -> None:
         "end": _iso(found.end_ns),
         "asked": {"start": _iso(answer.asked.start_ns), "end": _iso(answer.asked.end_ns)},
         "note": answer.note,
+        "clock_steps": [{"from": _iso(one.from_ns), "to": _iso(one.to_ns)} for one in found.clock_steps],
         "counters": [_counter(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
     }

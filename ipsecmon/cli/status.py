@@ -10,15 +10,18 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.config import load
+from ipsecmon.units import render_octets
 
 __all__ = ["status_command"]
 
 TROUBLE, NOT_RUNNING = 1, 3
+_LOST = ("dropped_batches", "rejected_points")
 
 
 @click.command("status")
@@ -42,9 +45,18 @@ def status_command(config_file: Path, as_json: bool) -> None:
 
 def _troubles(answer: dict[str, Any]) -> list[str]:
     troubles = [] if answer["rules_stand"] else ["the rules do not stand as they should"]
+    troubles += _store_troubles(answer["store"])
     for sink in answer["sinks"]:
         if not sink["healthy"]:
             troubles.append(f"sink {sink['name']}: {sink['last_error']}")
+    return troubles
+
+
+def _store_troubles(store: dict[str, Any]) -> list[str]:
+    troubles = [f"store: {store['refusal']}; counting goes on in memory"] if store["refusal"] else []
+    troubles += [f"spool is full, oldest intervals are dropped: {sink}" for sink in store.get("dropping", ())]
+    if store.get("too_small"):
+        troubles.append("store.max_size is too small for these counters")
     return troubles
 
 
@@ -57,14 +69,31 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     for reason in answer["nfmarks_refused"]:
         table.add_row("nfmark", f"not written: {reason}")
     table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
+    _show_store(table, answer["store"])
     for sink in answer["sinks"]:
         state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
-        table.add_row(f"sink {sink['name']}", f"{state}, {sink['backlog_batches']} batches waiting")
+        table.add_row(f"sink {sink['name']}", f"{state}, {_waiting(sink)}")
     for name, number in answer["counts"].items():
         table.add_row(name, f"{number:,}")
     console.print(table)
     if not troubles:
         console.print("[green]all is well[/]")
+
+
+def _show_store(table: Table, store: dict[str, Any]) -> None:
+    if store["refusal"]:
+        table.add_row("store", f"[red]{escape(store['refusal'])}[/]; counting goes on in memory")
+    if "max_octets" in store:
+        size = f"{render_octets(store['octets_in_use'])} of {render_octets(store['max_octets'])}"
+        trimmed = ", at its size: fine history goes early" if store["trimmed"] else ""
+        table.add_row("store", f"{size}, spool {render_octets(store['spool_octets'])}{trimmed}")
+
+
+def _waiting(sink: dict[str, Any]) -> str:
+    known = sink["backlog_batches"]
+    waiting = f"{'unknown' if known is None else known} batches waiting"
+    lost = [f"{sink[name]:,} {name.replace('_', ' ')}" for name in _LOST if sink[name]]
+    return ", ".join([waiting, *lost])
 
 
 def _age(end_ns: int | None) -> str:

@@ -37,6 +37,7 @@ from ipsecmon.sinks import SINKS
 
 __all__ = ["Capacity", "Config", "Line", "Nflog", "Nfmark", "SinkEntry", "Store"]
 
+MIN_STORE_OCTETS, MAX_STORE_OCTETS = 128 * 10**6, 10**12  # half of the least is the log's
 MAX_RECEIVE_BUFFER = 1 << 30  # the kernel keeps the size in a signed int and doubles it (socket(7))
 
 
@@ -57,6 +58,12 @@ def _checked_retention(seconds: int) -> int:
     if not 86400 <= seconds <= 36500 * 86400:
         raise ValueError("must be from 1d to 36500d")
     return seconds
+
+
+def _checked_store_size(octets: int) -> int:
+    if not MIN_STORE_OCTETS <= octets <= MAX_STORE_OCTETS:
+        raise ValueError("must be from 128MB to 1000GB")
+    return octets
 
 
 def _checked_rate(bits_per_s: int) -> int:
@@ -136,6 +143,12 @@ class Store(Section):
     )
     retention_s: Annotated[Duration, AfterValidator(_checked_retention)] = Field(
         as_written("400d"), alias="retention", description="How long history is kept, 1d to 36500d."
+    )
+    max_octets: Annotated[Volume, AfterValidator(_checked_store_size)] = Field(
+        as_written("2GB"),
+        alias="max_size",
+        description="What the store may take up on disk, 128MB to 1000GB; what goes when it is full is in "
+        "docs/storage.md.",
     )
 
 

@@ -16,7 +16,7 @@ from typing import Optional, Protocol
 
 from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.errors import IpsecmonError, Rejected, Unavailable
-from ipsecmon.model import Batch
+from ipsecmon.model import Batch, Counts
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.seam import Sink
 from ipsecmon.sinks.selection import select
@@ -71,7 +71,10 @@ class DeliveryState:
 
 
 class Delivery:
-    """The thread between one spool and one sink. counters: the names it gets, None for all."""
+    """The thread between one spool and one sink. counters: the names it gets, None for all.
+
+    counts: where it counts points that the far side refused for ever.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class Delivery:
         spool: BatchSource,
         *,
         counters: Optional[Collection[str]] = None,
+        counts: Optional[Counts] = None,
         clock: Optional[Clock] = None,
         wait: Wait = threading.Event.wait,
         jitter: Callable[[], float] = random.random,
@@ -87,6 +91,7 @@ class Delivery:
         self._sink = sink
         self._spool = spool
         self._counters = counters
+        self._counts = counts
         self._clock = clock or SystemClock()
         self._wait = wait
         self._jitter = jitter
@@ -190,6 +195,8 @@ class Delivery:
             self._complain(_REJECTED, refusal)
             points = refusal.dropped if refusal.dropped is not None else len(points_of(batch))
             self._change(rejected_points=self.state().rejected_points + points)
+            if self._counts and points:
+                self._counts.add(self._state.name, "rejected-points", points)
         else:
             self._change(sent_batches=self.state().sent_batches + 1)
             self._praise()

@@ -7,21 +7,29 @@ is in all four or in none of them, whenever the power goes; no octet is in a rep
 
 from __future__ import annotations
 
+from ipsecmon.store.clock_steps import ClockStep
 from ipsecmon.store.history import RESOLUTIONS_S
+from ipsecmon.store.notices import StoreState
+from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
 from ipsecmon.store.store import Opened, Store
 from ipsecmon.store.summary import Report, ReportRow, report
+from ipsecmon.store.wal import WAL_MAX_OCTETS
 
 __all__ = [
+    "DEFAULT_MAX_OCTETS",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
+    "WAL_MAX_OCTETS",
     "Backlog",
+    "ClockStep",
     "Opened",
     "Report",
     "ReportRow",
     "SavedReading",
     "Spool",
     "Store",
+    "StoreState",
     "report",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ __all__ = ["says_damaged", "translated"]
 _DAMAGE = ("malformed", "not a database")
 
 _SQLITE_FAULTS = (
-    ("database or disk is full", "no space left for {file}: free some or shorten store.retention"),
+    ("database or disk is full", "no space left for {file}: free some, or make store.max_size smaller"),
     ("readonly database", "{file} cannot be written: check its owner and mode, and its folder's"),
     ("unable to open database file", "{file} cannot be opened: check its owner and mode, and its folder's"),
     ("locked", "{file} has been locked by another program for 5 s: find it with fuser and end it"),
@@ -29,19 +30,16 @@ _SQLITE_FAULTS = (
         (word, "{file} is damaged: restart ipsecmon, which moves it aside and begins anew")
         for word in _DAMAGE
     ),
-    (
-        "CHECK constraint failed",
-        "a total does not fit {file} (signed 64 bit): nothing of this batch was stored",
-    ),
-    ("integer overflow", "a sum over {file} does not fit 64 bit: report a shorter range"),
-    ("too large to convert", "a number does not fit {file} (signed 64 bit): nothing was stored"),
 )
+
+# SQLite has these words also for a file system that is full or read-only.
+_VAGUE = ("disk I/O error", "readonly database", "unable to open database file")
 
 _OS_FAULTS = {
     errno.EACCES: "{file} is not ours to use: check the owner and mode of it and of its folder",
     errno.EPERM: "{file} is not ours to use: check the owner and mode of it and of its folder",
-    errno.EROFS: "{file} is on a read-only file system: set store.path to one that can be written",
-    errno.ENOSPC: "no space left for {file}: free some or shorten store.retention",
+    errno.EROFS: "{file} is on a read-only file system: make it writable, or set store.path to one that is",
+    errno.ENOSPC: "no space left for {file}: free some, or make store.max_size smaller",
     errno.ENOTDIR: "{file} cannot be made, a part of its path is not a folder: check store.path",
     errno.EEXIST: "{file} cannot be made, a part of its path is not a folder: check store.path",
 }
@@ -66,7 +64,21 @@ def _message(file: Path, error: Union[sqlite3.Error, OverflowError, OSError]) ->
     if isinstance(error, OSError):
         fallback = f"{{file}} cannot be used ({error.strerror}): check store.path"
         return _OS_FAULTS.get(error.errno or 0, fallback).replace("{file}", str(file))
+    state = _state_of_disk(file.parent) if any(word in str(error) for word in _VAGUE) else 0
+    if state:
+        return _OS_FAULTS[state].replace("{file}", str(file))
     for word, message in _SQLITE_FAULTS:
         if word in str(error):
             return message.replace("{file}", str(file))
     return f"{file}: {error}"
+
+
+def _state_of_disk(folder: Path) -> int:
+    """EROFS or ENOSPC where the file system is in that state, else 0."""
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return 0
+    if state.f_flag & os.ST_RDONLY:
+        return errno.EROFS
+    return 0 if state.f_bavail else errno.ENOSPC

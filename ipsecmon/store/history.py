@@ -6,17 +6,20 @@ and the history stays whole when the interval is changed.
 
 Old rows go when a new one of their resolution begins, oldest first and a few at a time. So a
 commit stays short, and a clock that jumps ahead for an hour costs hours of history, not years.
+
+A sum that would pass MAX_NUMBER stays there, and is counted: a broken number never stops counting.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ipsecmon.model import Batch
 from ipsecmon.store.saved import counter_id
 
-__all__ = ["LEVELS_S", "RESOLUTIONS_S", "SUMS", "add_batch", "prune", "retentions_s"]
+__all__ = ["LEVELS_S", "MAX_NUMBER", "RESOLUTIONS_S", "SUMS", "add_batch", "prune", "retentions_s", "trim"]
 
 RESOLUTIONS_S = (60, 900, 86400)
 LEVELS_S = (0, *RESOLUTIONS_S)  # 0: the batches' own rows
@@ -31,6 +34,7 @@ SUMS = (
     "bridged_packets",
 )
 NS = 10**9
+MAX_NUMBER = 2**63 - 1  # SQLite's largest integer; as octets of a day, 850 Tbit/s
 
 _DAY_S = 86400
 BASE_RETENTION_S = 2 * _DAY_S
@@ -39,13 +43,23 @@ MINUTE_RETENTION_S = 14 * _DAY_S
 DAY_RETENTION_S = 3653 * _DAY_S  # ten years of days are small
 PRUNE_SPANS = 8  # more than the one that begins, to catch up after store.retention was shortened
 
+# Numbers of spans lie apart by level, the finest last: so the rows that are deleted together lie
+# together, and their pages become free; and most rows are appended at the end, where SQLite fills pages.
+_IDS = 2**56
+_FIRST_ID = {level_s: number * _IDS for number, level_s in enumerate(reversed(LEVELS_S))}
+
 _COLUMNS = (*SUMS, "pending_packets")
-_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+_ADDED = ", ".join(  # a sum of integers that does not fit is a real number
+    f"{name} = CASE typeof({name} + excluded.{name}) WHEN 'integer' THEN {name} + excluded.{name}"
+    f" ELSE {MAX_NUMBER} END"
+    for name in SUMS
+)
 _ADD = (
     f"INSERT INTO history (span_id, counter_id, {', '.join(_COLUMNS)})"
     f" VALUES (?, ?{', ?' * len(_COLUMNS)})"
     f" ON CONFLICT (span_id, counter_id) DO UPDATE SET {_ADDED}, pending_packets = excluded.pending_packets"
 )
+_SATURATED = f"SELECT count(*) FROM history WHERE span_id = ? AND max({', '.join(SUMS)}) = ?"
 
 
 def retentions_s(interval_s: int, retention_s: int) -> dict[int, int]:
@@ -59,19 +73,28 @@ def retentions_s(interval_s: int, retention_s: int) -> dict[int, int]:
     }
 
 
-def add_batch(connection: sqlite3.Connection, batch: Batch) -> list[int]:
-    """Adds the batch at every level; the levels at which it began a new row of time."""
+class Added(NamedTuple):
+    """begun: levels at which a new row of time began. saturated: rows with a sum at MAX_NUMBER."""
+
+    begun: list[int]
+    saturated: int
+
+
+def add_batch(connection: sqlite3.Connection, batch: Batch) -> Added:
+    """Adds the batch at every level."""
     numbers = [
-        (counter_id(connection, one.key), *(getattr(one, name) for name in _COLUMNS))
+        (counter_id(connection, one.key), *(min(getattr(one, name), MAX_NUMBER) for name in _COLUMNS))
         for one in batch.increments
     ]
     begun = []
+    saturated = 0
     for level_s in LEVELS_S:
         span_id, is_new = _span(connection, level_s, batch)
         connection.executemany(_ADD, [(span_id, *row) for row in numbers])
+        saturated += connection.execute(_SATURATED, (span_id, MAX_NUMBER)).fetchone()[0]
         if is_new:
             begun.append(level_s)
-    return begun
+    return Added(begun, saturated)
 
 
 def prune(
@@ -83,14 +106,31 @@ def prune(
             "SELECT id, start_ns FROM span WHERE resolution_s = ? AND start_ns < ? ORDER BY start_ns LIMIT ?",
             (level_s, now_ns - retention_s[level_s] * NS, PRUNE_SPANS),
         ).fetchall()
-        if spans:
-            ids = [(span_id,) for span_id, _ in spans]
-            connection.executemany("DELETE FROM history WHERE span_id = ?", ids)
-            connection.executemany("DELETE FROM span WHERE id = ?", ids)
-            connection.execute(
-                "UPDATE level SET complete_from_ns = max(complete_from_ns, ?) WHERE resolution_s = ?",
-                (spans[-1][1] + 1, level_s),
-            )
+        _forget(connection, level_s, spans)
+
+
+def trim(connection: sqlite3.Connection, level_s: int, at_most: int, keep: int) -> int:
+    """Deletes the oldest rows of time of a level, however young, down to keep; how many."""
+    (there,) = connection.execute("SELECT count(*) FROM span WHERE resolution_s = ?", (level_s,)).fetchone()
+    spans = connection.execute(
+        "SELECT id, start_ns FROM span WHERE resolution_s = ? ORDER BY start_ns LIMIT ?",
+        (level_s, max(0, min(at_most, there - keep))),
+    ).fetchall()
+    _forget(connection, level_s, spans)
+    return len(spans)
+
+
+def _forget(connection: sqlite3.Connection, level_s: int, spans: list[tuple[int, int]]) -> None:
+    """spans: id and start_ns, the oldest of their level, in order."""
+    if not spans:
+        return
+    ids = [(span_id,) for span_id, _ in spans]
+    connection.executemany("DELETE FROM history WHERE span_id = ?", ids)
+    connection.executemany("DELETE FROM span WHERE id = ?", ids)
+    connection.execute(
+        "UPDATE level SET complete_from_ns = max(complete_from_ns, ?) WHERE resolution_s = ?",
+        (spans[-1][1] + 1, level_s),
+    )
 
 
 def _span(connection: sqlite3.Connection, level_s: int, batch: Batch) -> tuple[int, bool]:
@@ -107,7 +147,15 @@ def _span(connection: sqlite3.Connection, level_s: int, batch: Batch) -> tuple[i
         )
         return found[0], False
     inserted = connection.execute(
-        "INSERT INTO span (resolution_s, start_ns, first_ns, end_ns, router) VALUES (?, ?, ?, ?, ?)",
-        (level_s, start_ns, batch.start_ns, batch.end_ns, batch.router),
+        "INSERT INTO span (id, resolution_s, start_ns, first_ns, end_ns, router) VALUES (?, ?, ?, ?, ?, ?)",
+        (_next_id(connection, level_s), level_s, start_ns, batch.start_ns, batch.end_ns, batch.router),
     )
     return inserted.lastrowid or 0, True
+
+
+def _next_id(connection: sqlite3.Connection, level_s: int) -> int:
+    first = _FIRST_ID[level_s]
+    (newest,) = connection.execute(
+        "SELECT max(id) FROM span WHERE id >= ? AND id < ?", (first, first + _IDS)
+    ).fetchone()
+    return first + 1 if newest is None else int(newest) + 1

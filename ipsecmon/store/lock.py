@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -27,7 +28,8 @@ class AgentLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.truncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk: the lock is what counts
+                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         except BlockingIOError as error:
             owner = os.pread(descriptor, 20, 0).decode("ascii", "replace") or "unknown"
             os.close(descriptor)

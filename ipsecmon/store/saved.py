@@ -1,4 +1,8 @@
-"""The names of counters, and the last reading of each kernel counter."""
+"""The names of counters, and the last reading of each kernel counter.
+
+A kernel counter is unsigned, SQLite's integers are signed: the upper half of 64 bit is kept as the
+negative number with the same bits.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from dataclasses import dataclass
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 
 __all__ = ["SavedReading", "counter_id", "forget_readings", "load_readings", "save_readings"]
+
+_WRAP = 1 << 64
 
 _SAVE = (
     "INSERT INTO reading (counter_id, octets, packets, birth, at_ns) VALUES (?, ?, ?, ?, ?)"
@@ -42,7 +48,10 @@ def counter_id(connection: sqlite3.Connection, key: CounterKey) -> int:
 
 
 def save_readings(connection: sqlite3.Connection, readings: Iterable[Reading], at_ns: int) -> None:
-    rows = [(counter_id(connection, r.key), r.octets, r.packets, r.birth, at_ns) for r in readings]
+    rows = [
+        (counter_id(connection, r.key), _signed(r.octets), _signed(r.packets), r.birth, at_ns)
+        for r in readings
+    ]
     connection.executemany(_SAVE, rows)
 
 
@@ -52,11 +61,17 @@ def load_readings(connection: sqlite3.Connection) -> dict[CounterKey, SavedReadi
         " FROM reading JOIN counter ON counter.id = counter_id"
     )
     return {
-        CounterKey(name, Direction(direction), ObservationPoint(observed_at)): SavedReading(*saved)
-        for name, direction, observed_at, *saved in rows
+        CounterKey(name, Direction(direction), ObservationPoint(observed_at)): SavedReading(
+            octets % _WRAP, packets % _WRAP, birth, at_ns
+        )
+        for name, direction, observed_at, octets, packets, birth, at_ns in rows
     }
 
 
 def forget_readings(connection: sqlite3.Connection, before_ns: int) -> None:
     """Drops readings of counters that have not been read since then."""
     connection.execute("DELETE FROM reading WHERE at_ns < ?", (before_ns,))
+
+
+def _signed(number: int) -> int:
+    return (number + _WRAP // 2) % _WRAP - _WRAP // 2

@@ -1,12 +1,14 @@
-"""The tables, their version, and the three ways to open the file.
+"""The tables, their version, and the ways to open the file.
 
-level     how far back each resolution is complete; 0 stands for the rows as they were committed
-span      one row of time at one resolution; first_ns, end_ns: what it really covers, which can be
-          less than the resolution (agent started late) or more (gap bridged by the kernel counters)
-history   what happened on one counter in one span
-reading   the last reading of each kernel counter, with the end of the batch it belongs to
-payload   one batch, once, as long as a delivery of it is left
-delivery  one batch that one sink has not acknowledged
+level       how far back each resolution is complete; 0 stands for the rows as they were committed
+span        one row of time at one resolution; first_ns, end_ns: what it really covers, which can be
+            less than the resolution (agent started late) or more (gap bridged by the kernel counters)
+history     what happened on one counter in one span
+reading     the last reading of each kernel counter, with the end of the batch it belongs to
+payload     one batch, once, as long as a delivery of it is left
+delivery    one batch that one sink has not acknowledged
+spool_size  octets of all payloads, kept by triggers, and what each takes up besides
+clock_step  what the wall clock was set from and to
 
 All times are ns since 1970, UTC. Every number is checked to be an integer: SQLite turns a sum
 that leaves 64 bit silently into a float.
@@ -28,14 +30,15 @@ __all__ = [
     "check_version",
     "connect",
     "connect_reader",
-    "migrate",
+    "steps_from",
     "transaction",
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 5.0
-WAL_LIMIT_OCTETS = 16 * 2**20  # what is left of the WAL after a checkpoint; a long reader lets it grow
+WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
+BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
 
 _NUMBERS = (
     "octets",
@@ -50,6 +53,8 @@ _NUMBERS = (
 _NUMBER_COLUMNS = ", ".join(
     f"{name} INTEGER NOT NULL CHECK (typeof({name}) = 'integer')" for name in _NUMBERS
 )
+
+_PAYLOAD_OCTETS = f"(length(CAST({{row}}.batch AS BLOB)) + {BATCH_OVERHEAD_OCTETS})"
 
 # Version n is reached from n - 1 by the statements under n; a new file starts at 0.
 _STEPS = {
@@ -73,6 +78,16 @@ _STEPS = {
         " PRIMARY KEY (sink, payload_id)) WITHOUT ROWID",
         "CREATE INDEX delivery_by_payload ON delivery (payload_id)",
     ),
+    2: (
+        "CREATE TABLE spool_size (octets INTEGER NOT NULL)",
+        "INSERT INTO spool_size"
+        f" SELECT coalesce(sum({_PAYLOAD_OCTETS.format(row='payload')}), 0) FROM payload",
+        "CREATE TRIGGER payload_grows AFTER INSERT ON payload BEGIN"
+        f" UPDATE spool_size SET octets = octets + {_PAYLOAD_OCTETS.format(row='NEW')}; END",
+        "CREATE TRIGGER payload_shrinks AFTER DELETE ON payload BEGIN"
+        f" UPDATE spool_size SET octets = octets - {_PAYLOAD_OCTETS.format(row='OLD')}; END",
+        "CREATE TABLE clock_step (id INTEGER PRIMARY KEY, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL)",
+    ),
 }
 
 
@@ -80,9 +95,10 @@ def connect(file: Path) -> sqlite3.Connection:
     """A writing connection to a file that exists, for one thread."""
     connection = _open(file, "rw")
     try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; others stay as they are
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_OCTETS}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_LEFT_OCTETS}")
     except BaseException:
         connection.close()
         raise
@@ -119,15 +135,10 @@ def check_version(connection: sqlite3.Connection, file: Path) -> int:
     return found
 
 
-def migrate(connection: sqlite3.Connection, found: int) -> None:
-    """Brings the file from version found to ours, wholly or not at all."""
-    if found == SCHEMA_VERSION:
-        return
-    with transaction(connection):
-        for version in range(found + 1, SCHEMA_VERSION + 1):
-            for statement in _STEPS[version]:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def steps_from(found: int) -> list[str]:
+    """The statements that make a file of version found one of ours."""
+    steps = [step for version in range(found + 1, SCHEMA_VERSION + 1) for step in _STEPS[version]]
+    return [*steps, f"PRAGMA user_version = {SCHEMA_VERSION}"]
 
 
 @contextlib.contextmanager

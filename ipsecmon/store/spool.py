@@ -17,15 +17,18 @@ from ipsecmon.model import Batch
 from ipsecmon.store.codec import decode_batch, encode_batch
 from ipsecmon.store.faults import translated
 from ipsecmon.store.schema import FILE, connect, transaction
+from ipsecmon.store.wal import check_wal
 
 __all__ = [
     "MAX_SPOOL_BATCHES",
     "Backlog",
     "Spool",
     "backlog",
+    "drop_oldest",
     "dropped_batches",
     "enqueue",
     "forget_sinks_except",
+    "octets",
 ]
 
 # 23 days of 10 s: a far side that died before somebody's holidays. 20 counters need 0.3 GB of disk.
@@ -92,6 +95,7 @@ class Spool:
 
     def _take(self, batch_id: int, dropped: int) -> None:
         connection = self._opened
+        check_wal(connection, self._file)
         with transaction(connection):
             connection.execute(
                 "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
@@ -105,16 +109,30 @@ class Spool:
                 _count_dropped(connection, self._sink, dropped)
 
 
-def enqueue(connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], limit: int) -> None:
+def enqueue(connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], limit: int) -> dict[str, int]:
     """Puts the batch in for each sink; drops, and counts, what is more than limit batches old."""
     if not sinks:
-        return
+        return {}
     inserted = connection.execute(
         "INSERT INTO payload (start_ns, batch) VALUES (?, ?)", (batch.start_ns, encode_batch(batch))
     )
     newest = inserted.lastrowid or 0
     connection.executemany("INSERT INTO delivery VALUES (?, ?)", [(sink, newest) for sink in sinks])
-    _drop_up_to(connection, newest - limit)
+    return _drop_up_to(connection, newest - limit)
+
+
+def octets(connection: sqlite3.Connection) -> int:
+    """What all the batches that wait take up, about."""
+    (found,) = connection.execute("SELECT octets FROM spool_size").fetchone()
+    return int(found)
+
+
+def drop_oldest(connection: sqlite3.Connection, batches: int) -> dict[str, int]:
+    """Drops, and counts, that many of the oldest that wait; how many deliveries, by sink."""
+    newest = connection.execute(
+        "SELECT max(id) FROM (SELECT id FROM payload ORDER BY id LIMIT ?)", (batches,)
+    ).fetchone()[0]
+    return _drop_up_to(connection, newest or 0)
 
 
 def backlog(connection: sqlite3.Connection, sink: str) -> Backlog:
@@ -144,7 +162,7 @@ def forget_sinks_except(connection: sqlite3.Connection, names: Collection[str]) 
     return forgotten
 
 
-def _drop_up_to(connection: sqlite3.Connection, batch_id: int) -> None:
+def _drop_up_to(connection: sqlite3.Connection, batch_id: int) -> dict[str, int]:
     # Numbers are given without gaps, so this bounds the payloads without counting them.
     waiting = connection.execute(
         "SELECT sink, count(*) FROM delivery WHERE payload_id <= ? GROUP BY sink", (batch_id,)
@@ -154,6 +172,7 @@ def _drop_up_to(connection: sqlite3.Connection, batch_id: int) -> None:
     if waiting:
         connection.execute("DELETE FROM delivery WHERE payload_id <= ?", (batch_id,))
         connection.execute("DELETE FROM payload WHERE id <= ?", (batch_id,))
+    return dict(waiting)
 
 
 def _count_dropped(connection: sqlite3.Connection, sink: str, batches: int) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from ipsecmon.clock import Moment
 from ipsecmon.errors import StoreError
-from ipsecmon.model import Batch, CounterKey, Reading
-from ipsecmon.store import history, saved, spool
-from ipsecmon.store.faults import translated
+from ipsecmon.model import Batch, CounterKey, Counts, Reading
+from ipsecmon.store import clock_steps, history, room, saved, spool
+from ipsecmon.store.faults import says_damaged, translated
 from ipsecmon.store.lock import AgentLock
-from ipsecmon.store.opening import make_folder, open_or_begin
+from ipsecmon.store.notices import Happened, Notices, StoreState
+from ipsecmon.store.opening import make_folder, mark_closed, mark_suspect, open_or_begin
 from ipsecmon.store.schema import FILE, transaction
+from ipsecmon.store.wal import WAL_MAX_OCTETS, check_wal, wal_octets
 
 __all__ = ["Opened", "Store"]
 
@@ -28,16 +31,20 @@ _SET_STATE = (
 
 @dataclass(frozen=True)
 class Opened:
-    """moved_aside: where a damaged store went before a fresh one was begun."""
+    """moved_aside: where a damaged store went before a fresh one was begun. kept_copy: of one of an older
+    version, which may be deleted.
+    """
 
     moved_aside: Optional[Path]
+    kept_copy: Optional[Path] = None
 
 
 class Store:
     """For one thread, from start() to stop(). Everything raises StoreError.
 
     folder: where the file is. interval_s, retention_s: as configured; they decide how long each
-    resolution is kept. max_spool_batches: how many batches a sink may be behind.
+    resolution is kept. max_octets: of the file and its log. max_spool_batches: how many batches a sink may
+    be behind. counts: where it counts what it had to give up.
     """
 
     def __init__(
@@ -46,13 +53,18 @@ class Store:
         interval_s: int,
         retention_s: int,
         *,
+        max_octets: int = room.DEFAULT_MAX_OCTETS,
         max_spool_batches: int = spool.MAX_SPOOL_BATCHES,
+        counts: Optional[Counts] = None,
     ) -> None:
         self._folder = folder
         self._file = folder / FILE
         self._retention_s = retention_s
         self._retentions_s = history.retentions_s(interval_s, retention_s)
+        self._max_octets = max_octets
+        self._room_octets = max(0, max_octets - WAL_MAX_OCTETS)
         self._max_spool_batches = max_spool_batches
+        self._notices = Notices(counts)
         self._lock = AgentLock(folder)
         self._connection: Optional[sqlite3.Connection] = None
 
@@ -63,11 +75,12 @@ class Store:
             self._lock.acquire()
         try:
             with translated(self._file):
-                self._connection, moved_aside = open_or_begin(self._file, now)
+                begun = open_or_begin(self._file, now)
         except BaseException:
             self._lock.release()
             raise
-        return Opened(moved_aside)
+        self._connection = begun.connection
+        return Opened(begun.moved_aside, begun.kept_copy)
 
     def stop(self) -> None:
         """Brings everything into the one file and gives the folder free. Twice does no harm."""
@@ -75,25 +88,60 @@ class Store:
         try:
             if connection is not None:
                 with translated(self._file):
+                    mark_closed(connection)
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             if connection is not None:
                 connection.close()
             self._lock.release()
 
-    def commit(self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment) -> None:
-        """The batch in history and spool, and the readings it ends with: all, or after an error nothing."""
+    def commit(
+        self,
+        batch: Batch,
+        readings: Iterable[Reading],
+        sinks: Sequence[str],
+        now: Moment,
+        stepped_ns: int = 0,
+    ) -> None:
+        """The batch in history and spool, and the readings it ends with: all, or after an error nothing.
+
+        stepped_ns: how far the wall clock was stepped in the batch's interval.
+        """
         connection = self._opened
-        with translated(self._file), transaction(connection):
-            begun = history.add_batch(connection, batch)
-            history.prune(connection, begun, self._retentions_s, now.wall_ns)
-            saved.save_readings(connection, readings, batch.end_ns)
-            saved.forget_readings(connection, now.wall_ns - self._retention_s * history.NS)
-            spool.enqueue(connection, batch, sinks, self._max_spool_batches)
-            last_start_ns = self.last_start_ns()
-            newest_start_ns = batch.start_ns if last_start_ns is None else max(last_start_ns, batch.start_ns)
-            connection.execute(_SET_STATE, (_LAST_START, str(newest_start_ns)))
-            connection.execute(_SET_STATE, (_LAST_END, str(batch.end_ns)))
+        try:
+            with self._watched():
+                check_wal(connection, self._file)
+                with transaction(connection):
+                    happened = self._add(connection, batch, sinks, now)
+                    saved.save_readings(connection, readings, batch.end_ns)
+                    self._note_end(connection, batch)
+                    if stepped_ns:
+                        clock_steps.add(connection, batch.end_ns, batch.end_ns + stepped_ns)
+                room.shrink(connection, self._room_octets)
+        except StoreError as error:
+            self._notices.refused(str(error))
+            raise
+        self._notices.committed(happened, lambda sink: self.backlog(sink).batches)
+
+    def _add(
+        self, connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], now: Moment
+    ) -> Happened:
+        added = history.add_batch(connection, batch)
+        history.prune(connection, added.begun, self._retentions_s, now.wall_ns)
+        # not by a clock that was just set ahead by more than the retention
+        newest_ns = min(now.wall_ns, batch.end_ns)
+        saved.forget_readings(connection, newest_ns - self._retention_s * history.NS)
+        dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
+        made = room.make_room(connection, self._room_octets)
+        for sink, batches in dropped.items():
+            made.dropped[sink] = made.dropped.get(sink, 0) + batches
+        return Happened(made.dropped, made.trimmed_spans, made.full, added.saturated)
+
+    def _note_end(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        last_start_ns = self.last_start_ns()
+        newest_start_ns = batch.start_ns if last_start_ns is None else max(last_start_ns, batch.start_ns)
+        connection.execute(_SET_STATE, (_LAST_START, str(newest_start_ns)))
+        connection.execute(_SET_STATE, (_LAST_END, str(batch.end_ns)))
 
     def save_readings(self, readings: Iterable[Reading], at_ns: int) -> None:
         """Readings without a batch: the baseline at start."""
@@ -132,11 +180,32 @@ class Store:
         with translated(self._file):
             return spool.dropped_batches(self._opened)
 
+    def condition(self) -> StoreState:
+        """Sizes, and what is wrong, for people."""
+        with translated(self._file):
+            return self._notices.state(
+                octets_in_use=room.octets_in_use(self._opened),
+                file_octets=self._file.stat().st_size,
+                wal_octets=wal_octets(self._file),
+                spool_octets=spool.octets(self._opened),
+                max_octets=self._max_octets,
+            )
+
     def forget_sinks_except(self, names: Collection[str]) -> dict[str, int]:
         """Drops what waits for any other sink; how many batches, by sink."""
         connection = self._opened
         with translated(self._file), transaction(connection):
             return spool.forget_sinks_except(connection, names)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        with translated(self._file):
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                if says_damaged(error):
+                    mark_suspect(self._file)
+                raise
 
     def _integer(self, key: str) -> Optional[int]:
         value = self.state(key)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipsecmon.errors import StoreError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.store.clock_steps import ClockStep, between
 from ipsecmon.store.faults import translated
 from ipsecmon.store.history import SUMS
 from ipsecmon.store.schema import FILE, check_version, connect_reader
@@ -16,12 +17,15 @@ from ipsecmon.store.segments import Segment, segments
 
 __all__ = ["Report", "ReportRow", "report"]
 
+_FIRST_WITH_STEPS = 2  # version of the file
 _SPANS = "FROM span {join} WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
 _COVER = "SELECT min(first_ns), max(end_ns) " + _SPANS.format(join="")
 _ROUTER = "SELECT router " + _SPANS.format(join="") + " ORDER BY start_ns DESC LIMIT 1"
 # A bare column beside one max() comes from that row: https://www.sqlite.org/lang_select.html#bareagg
+# In two halves, each of which adds up within 64 bit however large the numbers are.
+_HALVES = ", ".join(f"sum({name} >> 32), sum({name} & 4294967295)" for name in SUMS)
 _TOTALS = (
-    f"SELECT counter_id, {', '.join(f'sum({name})' for name in SUMS)}, pending_packets, max(start_ns) "
+    f"SELECT counter_id, {_HALVES}, pending_packets, max(start_ns) "
     + _SPANS.format(join="JOIN history ON span_id = span.id")
     + " GROUP BY counter_id"
 )
@@ -49,13 +53,15 @@ class Report:
     A row counts, whole, when its start is in the range that was asked for. Rows are as long as the
     interval, and longer where history is older: there only ranges that meet on a boundary of its
     resolution (in the end: midnight, UTC) add up.
-    Counters come in the order in which they were first seen.
+    Counters come in the order in which they were first seen. clock_steps: of the wall clock, from a
+    time in the range or to one.
     """
 
     router: str
     start_ns: int
     end_ns: int
     rows: tuple[ReportRow, ...]
+    clock_steps: tuple[ClockStep, ...] = ()
 
 
 def report(folder: Path, start_ns: int, end_ns: int) -> Report:
@@ -66,10 +72,14 @@ def report(folder: Path, start_ns: int, end_ns: int) -> Report:
         if not file.exists():
             raise missing
         with contextlib.closing(connect_reader(file)) as connection:
-            if check_version(connection, file) == 0:
+            version = check_version(connection, file)
+            if version == 0:
                 raise missing
             connection.execute("BEGIN")  # one state of the file for all that follows
-            return _report(connection, start_ns, end_ns)
+            found = _report(connection, start_ns, end_ns)
+            if version < _FIRST_WITH_STEPS:  # no agent has migrated it yet
+                return found
+            return replace(found, clock_steps=between(connection, start_ns, end_ns))
 
 
 def _report(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> Report:
@@ -89,7 +99,8 @@ def _rows(connection: sqlite3.Connection, parts: list[Segment]) -> tuple[ReportR
     """The parts are disjoint and oldest first: sums add up, the last level stays."""
     totals: dict[int, list[int]] = {}
     for part in parts:
-        for counter_id, *sums, pending, _ in connection.execute(_TOTALS, part):
+        for counter_id, *halves, pending, _ in connection.execute(_TOTALS, part):
+            sums = [(high << 32) + low for high, low in zip(halves[::2], halves[1::2])]
             before = totals.get(counter_id, [0] * (len(SUMS) + 1))
             totals[counter_id] = [old + new for old, new in zip(before, sums)] + [pending]
     return tuple(ReportRow(_key(connection, one), *totals[one]) for one in sorted(totals))

@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from .mounts import own_mounts
 from .servers import PASSWORD, TOKEN, FrontServer, InfluxServer, make_authority
 
-PACKAGES = {"influxd": "influxdb", "nginx": "nginx-light", "openssl": "openssl"}
+PACKAGES = {
+    "influxd": "influxdb",
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "mkfs.ext4": "e2fsprogs",
+    "chattr": "e2fsprogs",
+}
 
 _numbers = itertools.count()
 
@@ -72,3 +79,15 @@ def password_file(tmp_path: Path) -> Path:
     file = tmp_path / "password"
     file.write_text(f"{PASSWORD}\n")
     return file
+
+
+@pytest.fixture
+def mounts() -> Iterator[None]:
+    """What the test mounts is seen by it and what it starts, and is gone after it."""
+    require("mkfs.ext4", "chattr")
+    if os.geteuid() != 0 and os.environ.get("CI"):
+        pytest.fail("CI must run these tests as root: they mount file systems")
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount file systems")
+    with own_mounts():
+        yield

@@ -79,9 +79,20 @@ http {
       add_header Retry-After 7 always;
       return 429 '{"code":"too many requests","message":"rate limit"}';
     }
+    location /closing/ { return 444; }
+    location /starting/ {
+      add_header Retry-After 3 always;
+      return 503 '{"code":"unavailable","message":"starting"}';
+    }
+    location /passing/ { proxy_pass http://127.0.0.1:$influxd/; }
     location = /login/write { return 200 '<html>please log in</html>'; }
     location = /moved/write { return 302 http://127.0.0.1:$http/write; }
     location = /ping { return 204; }
+  }
+  server {
+    listen 127.0.0.1:$expired ssl;
+    ssl_certificate expired.pem; ssl_certificate_key key.pem;
+    location / { return 204; }
   }
 }
 """)
@@ -123,6 +134,13 @@ class Server:
         if self._process is not None:
             self.signal(signal.SIGCONT)
             self._process.terminate()
+            self._process.wait(START_WITHIN_S)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL: no last words."""
+        if self._process is not None:
+            self.signal(signal.SIGKILL)
             self._process.wait(START_WITHIN_S)
             self._process = None
 
@@ -181,18 +199,20 @@ class FrontServer(Server):
     """nginx: the v2 write API by TOKEN, with http and https, and some misbehaviour by path."""
 
     def __init__(self, folder: Path, influxd: InfluxServer) -> None:
-        http, https = free_ports(2)
+        http, https, expired = free_ports(3)
         text = _NGINX.substitute(
             user="user root;" if os.geteuid() == 0 else "",
             token=TOKEN,
             basic=_BASIC,
             http=http,
             https=https,
+            expired=expired,
             influxd=influxd.port,
             max_body=MAX_BODY_OCTETS,
         )
         (folder / "nginx.conf").write_text(text)
         self.https_url = f"https://127.0.0.1:{https}"
+        self.expired_url = f"https://127.0.0.1:{expired}"
         command = ["nginx", "-p", f"{folder}/", "-e", "error.log", "-c", "nginx.conf", "-g", "daemon off;"]
         super().__init__(command, folder, f"http://127.0.0.1:{http}")
 
@@ -202,7 +222,7 @@ class FrontServer(Server):
 
 
 def make_authority(folder: Path) -> Path:
-    """An own authority's certificate, and in the folder key.pem and cert.pem of 127.0.0.1."""
+    """An own authority's certificate, and in the folder key.pem, cert.pem and expired.pem of 127.0.0.1."""
     authority, key = folder / "ca.pem", folder / "ca-key.pem"
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     constraints = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign"]
@@ -212,7 +232,8 @@ def make_authority(folder: Path) -> Path:
     _openssl(folder, "req", *new[:-2], "-subj", "/CN=server", "-keyout", "key.pem", "-out", "server.csr")
     (folder / "server.ext").write_text("subjectAltName=IP:127.0.0.1\n")
     signed_by = ["-CA", authority, "-CAkey", key, "-CAcreateserial", "-extfile", "server.ext"]
-    _openssl(folder, "x509", "-req", "-in", "server.csr", "-days", "2", *signed_by, "-out", "cert.pem")
+    for days, name in (("2", "cert.pem"), ("-1", "expired.pem")):
+        _openssl(folder, "x509", "-req", "-in", "server.csr", "-days", days, *signed_by, "-out", name)
     return authority
 
 

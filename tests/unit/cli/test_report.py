@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from ipsecmon.cli.ranges import Range
 from ipsecmon.cli.report import report_command, uncut
+from ipsecmon.clock import Moment
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 from ipsecmon.store import report
 from tests.unit.cli.conftest import Zone
@@ -50,6 +51,7 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "end": "2024-10-04T01:00:00.000Z",
         "asked": {"start": "2024-10-03T22:00:00.000Z", "end": "2024-10-04T22:00:00.000Z"},
         "note": "",
+        "clock_steps": [],
         "counters": None,
         "interfaces": [{"name": "wan0", "direction": "in", "octets": 6840, "frames": 60}],
     }
@@ -150,3 +152,14 @@ def test_a_mistake_is_said_before_the_config_is_read(tmp_path: Path) -> None:
 def test_month_and_day_need_no_value(store: Path, config_file: Path) -> None:
     for option in ("--month", "--day"):
         assert "nothing is recorded" in run(config_file, option).stdout
+
+
+def test_a_clock_that_was_stepped_is_said(store: Path, config_file: Path) -> None:
+    with opened(store) as made:
+        one = batch(HOUR_S)
+        made.commit(one, [], [], Moment(one.end_ns - 600 * NS, 0), -600 * NS)
+    answer = json.loads(run(config_file, "--day", "2024-10-04", "--json").stdout)
+    assert answer["clock_steps"] == [{"from": "2024-10-04T01:00:10.000Z", "to": "2024-10-04T00:50:10.000Z"}]
+    said = "the clock was set from 2024-10-04 03:00:10 CEST to 2024-10-04 02:50:10 CEST"
+    assert said in answer["note"]
+    assert said in run(config_file, "--day", "2024-10-04").stdout

@@ -6,10 +6,11 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 from ipsecmon.clock import Moment
-from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, Reading
-from ipsecmon.store import MAX_SPOOL_BATCHES, Spool, Store
+from ipsecmon.model import Batch, CounterKey, Counts, Direction, Increment, ObservationPoint, Reading
+from ipsecmon.store import DEFAULT_MAX_OCTETS, MAX_SPOOL_BATCHES, Spool, Store
 
 NS = 10**9
 DAY_S = 86400
@@ -38,8 +39,17 @@ def opened(
     interval_s: int = 10,
     retention_s: int = 400 * DAY_S,
     max_spool_batches: int = MAX_SPOOL_BATCHES,
+    max_octets: int = DEFAULT_MAX_OCTETS,
+    counts: Optional[Counts] = None,
 ) -> Iterator[Store]:
-    store = Store(folder, interval_s, retention_s, max_spool_batches=max_spool_batches)
+    store = Store(
+        folder,
+        interval_s,
+        retention_s,
+        max_octets=max_octets,
+        max_spool_batches=max_spool_batches,
+        counts=counts,
+    )
     store.start(moment(0))
     try:
         yield store

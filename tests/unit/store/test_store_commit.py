@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import ipsecmon
+from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import StoreError
-from ipsecmon.model import Increment
+from ipsecmon.model import Increment, Reading
 from ipsecmon.store import SavedReading, Store, report
+from ipsecmon.store.history import MAX_NUMBER
 from tests.unit.store.store_cases import (
     NS,
     T0_S,
@@ -83,23 +85,31 @@ def test_the_largest_signed_64_bit_number_survives(tmp_path: Path) -> None:
     assert _octets(tmp_path) == 2**63 - 1
 
 
-@pytest.mark.parametrize(
-    ("octets", "said_octets"),
-    [(2**63, 0), (0, 2**63), (2**63 - 1000, 0)],
-    ids=["increment", "reading", "sum"],
-)
-def test_a_number_beyond_64_bit_is_refused_and_the_next_commit_works(
-    tmp_path: Path, octets: int, said_octets: int
-) -> None:
+def test_a_reading_may_have_all_64_bits(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store.commit(batch(0), [reading(1000)], ["file"], moment(10))
-        with pytest.raises(StoreError, match="64 bit"):
-            store.commit(batch(10, Increment(WEB, octets, 1)), [reading(said_octets)], ["file"], moment(20))
-        assert store.readings()[WEB].octets == 1000
-        assert store.last_end_ns() == (T0_S + 10) * NS
-        assert store.backlog("file").batches == 1
-        store.commit(batch(20), [reading(2000)], ["file"], moment(30))
-    assert _octets(tmp_path) == 2000
+        store.commit(batch(0), [Reading(WEB, 2**64 - 1, 2**63, "birth-1")], [], moment(10))
+    with opened(tmp_path) as store:
+        assert store.readings()[WEB] == SavedReading(2**64 - 1, 2**63, "birth-1", (T0_S + 10) * NS)
+
+
+@pytest.mark.parametrize("octets", [2**63 - 1000, 2**63, 2**64 - 1])
+def test_a_sum_beyond_63_bits_stays_at_the_largest_and_everything_else_goes_on(
+    tmp_path: Path, octets: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = Counters()
+    with opened(tmp_path, counts=counts) as store, spool_of(tmp_path, "file") as spool:
+        store.commit(batch(0), [], ["file"], moment(10))
+        for start_s in (10, 20):
+            both = (Increment(WEB, octets, 1), Increment(VPN, 7, 1))
+            store.commit(batch(start_s, *both), [], ["file"], moment(start_s + 10))
+        found = {row.key: row for row in report(tmp_path, T0_S * NS, (T0_S + 60) * NS).rows}
+        assert found[WEB].octets == MAX_NUMBER
+        assert (found[WEB].packets, found[VPN].octets) == (12, 14)
+        assert spool.backlog().batches == 3
+        first = spool.next_batch()
+    assert first is not None and first[1] == batch(0)
+    assert counts.totals()["store.saturated-sums"] > 0
+    assert caplog.text.count("a sum has reached the largest number") == 1
 
 
 def _limit_pages(store: Store, pages: int) -> None:
@@ -113,7 +123,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_commit_works(tmp_p
         store.commit(batch(0), [reading(1000)], ["file"], moment(10))
         _limit_pages(store, 1)
         many = [Increment(WEB._replace(name=f"counter-{number}" * 20), 5, 1) for number in range(300)]
-        with pytest.raises(StoreError, match=r"no space left for .*: free some or shorten store.retention"):
+        with pytest.raises(StoreError, match=r"no space left for .*: free some, or make store.max_size"):
             store.commit(batch(10, *many), [reading(1500)], ["file"], moment(20))
         assert store.readings()[WEB] == SavedReading(1000, 10, "birth-1", (T0_S + 10) * NS)
         assert store.backlog("file").batches == 1

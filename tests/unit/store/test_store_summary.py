@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ipsecmon.clock import Moment
 from ipsecmon.errors import NewerStore, StoreError
 from ipsecmon.model import Batch, Increment
-from ipsecmon.store import Report, ReportRow, report
-from tests.unit.store.store_cases import DAY_S, NS, T0_S, VPN, WEB, batch, commit, opened
+from ipsecmon.store import ClockStep, Report, ReportRow, report
+from ipsecmon.store.clock_steps import MAX_STEPS
+from tests.unit.store.store_cases import DAY_S, NS, T0_S, VPN, WEB, batch, commit, moment, opened
 
 START_NS = T0_S * NS
 END_NS = START_NS + DAY_S * NS
@@ -101,8 +103,8 @@ def test_a_store_that_was_just_begun_is_missing_too(tmp_path: Path) -> None:
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "ipsecmon.sqlite")) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(NewerStore, match="schema 2, this one knows 1"):
+        connection.execute("PRAGMA user_version = 7")
+    with pytest.raises(NewerStore, match="schema 7, this one knows 2"):
         report(tmp_path, START_NS, END_NS)
 
 
@@ -112,8 +114,29 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path: Path) -> None:
         report(tmp_path, START_NS, END_NS)
 
 
-def test_a_sum_beyond_64_bit_is_refused(tmp_path: Path) -> None:
+def test_a_sum_over_many_days_may_leave_64_bits(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        commit(store, *(batch(day * DAY_S, Increment(WEB, 2**62, 1)) for day in range(2)))
-    with pytest.raises(StoreError, match="report a shorter range"):
-        report(tmp_path, START_NS, END_NS + DAY_S * NS)
+        commit(store, *(batch(day * DAY_S, Increment(WEB, 2**62 + day, 1)) for day in range(9)))
+    assert report(tmp_path, START_NS, END_NS + 9 * DAY_S * NS).rows[0].octets == 9 * 2**62 + 36
+
+
+def test_a_report_names_the_clock_steps_of_its_range(tmp_path: Path) -> None:
+    hour_ns = 3600 * NS
+    with opened(tmp_path) as store:
+        for number, stepped_ns in enumerate((hour_ns, -hour_ns)):
+            one = batch(DAY_S * number)
+            store.commit(one, [], [], Moment(one.end_ns + stepped_ns, 0), stepped_ns)
+    first_ns, second_ns = START_NS + 10 * NS, START_NS + 10 * NS + DAY_S * NS
+    there, back = ClockStep(first_ns, first_ns + hour_ns), ClockStep(second_ns, second_ns - hour_ns)
+    assert report(tmp_path, START_NS, START_NS + 2 * DAY_S * NS).clock_steps == (there, back)
+    assert report(tmp_path, first_ns + hour_ns // 2, first_ns + hour_ns).clock_steps == (there,)
+    assert report(tmp_path, first_ns + 2 * hour_ns, second_ns - 2 * hour_ns).clock_steps == ()
+
+
+def test_clock_steps_are_remembered_in_bounded_number(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for number in range(MAX_STEPS + 5):
+            store.commit(batch(number), [], [], moment(number), stepped_ns=NS)
+    steps = report(tmp_path, START_NS, END_NS).clock_steps
+    assert len(steps) == MAX_STEPS
+    assert steps[-1].from_ns == START_NS + (MAX_STEPS + 14) * NS
