@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.survey import Survey, Tunnel, survey
+from ipsecmon.agent.survey import Survey, survey
 from ipsecmon.agent.survey_ike import Connection
+from ipsecmon.agent.survey_peers import Tunnel
 from ipsecmon.errors import SourceError
 from tests.unit.agent.recorded import recorded, router
 

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.agent.plan import build_plan
-from ipsecmon.agent.survey import Survey, Tunnel, survey
+from ipsecmon.agent.survey import Survey, survey
 from ipsecmon.agent.survey_config import render_config
 from ipsecmon.agent.survey_ike import Connection
 from ipsecmon.agent.survey_ip import Link
+from ipsecmon.agent.survey_peers import Tunnel
 from ipsecmon.agent.survey_tc import Shaper
 from ipsecmon.config import Config, parse
 from tests.unit.agent.recorded import router
@@ -43,7 +44,7 @@ def test_one_of_everything_is_a_config_that_passes() -> None:
         ("vti1", "198.51.100.8"),
     ]
     for told in (
-        "leaves by wan1 too",
+        "wan1 has a default route too",
         "rw: anybody may call",
         "now: 198.51.100.20",
         "gre1: GRE to 198.51.100.9",
