@@ -52,7 +52,7 @@ def find_tunnels(
             if own.isdisjoint((remote, *resolved.get(remote, ()))):
                 found.add(connection.name, remote)
     anybody_may_call = any(not connection.remotes for connection in connections)
-    names = {_canonical(link.far_end): link.name for link in links if link.kind in TUNNEL_KINDS}
+    names = {_canonical(link.far_end): link.name for link in reversed(links) if link.kind in TUNNEL_KINDS}
     callers = []
     for address, sighting in _by_address(sightings).items():
         if not found.has(address) and (anybody_may_call or sighting.is_l2tp):

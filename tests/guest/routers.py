@@ -93,7 +93,7 @@ def gre_link(topology: Topology, name: str, local: str, remote: str) -> Iterator
 
 @contextlib.contextmanager
 def pppoe_session(topology: Topology, folder: Path, local: str, remote: str) -> Iterator[None]:
-    """ppp0 at both sides, by the kernel's PPPoE between wan0 and eth0, in a session that needs no discovery."""
+    """ppp0 at both sides, by the kernel's PPPoE on wan0 and eth0, in a session that needs no discovery."""
     _modprobe("pppoe")
     options = _written(folder / "pppoe.options", PPP_OPTIONS.format(mtu=1492))
     wan, eth = topology.link_address("router", "wan0"), topology.link_address(topology.far, "eth0")
