@@ -31,6 +31,7 @@ __all__ = ["LINE_NAME", "Answers", "Survey", "choose_line", "survey"]
 
 LINE_NAME = "internet"
 MAX_NAME = 56  # characters: what a counter's name may have, less room for a number that tells two apart
+_NO_NAMES = ("(none)", "localhost", "localhost.localdomain")  # of a host that nobody has named
 _NO_LAN_KINDS = (*TUNNEL_KINDS, "ppp", "loopback", "ifb")
 
 
@@ -110,7 +111,7 @@ def survey(answers: Answers, wanted_line: Optional[str] = None) -> Survey:
         links,
     )
     return Survey(
-        router=_printable(answers.router) or "router",
+        router="router" if answers.router in _NO_NAMES else _printable(answers.router) or "router",
         line=line,
         other_lines=tuple(sorted(others, key=lambda link: routes.index(link.name))),
         shaper_in=answers.shaper_in,

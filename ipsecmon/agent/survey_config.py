@@ -33,7 +33,7 @@ _TUNNELS_TO_COME = {
     "tun": "made by a program (OpenVPN?), not IPsec: in `other` on the line, unless you match its port",
 }
 _ANY_TUNNEL = "a tunnel ({kind}) to {far_end}; what is inside it is not yet told apart"
-_GRE_IN_IPSEC = "GRE to {far_end} inside IPsec: counts as {name}, by layer (inside: gre) not yet"
+_GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it; apart (inside: gre) not yet"
 _GRE = "GRE to {far_end}, for which no IPsec was seen: in `other` on the line, unless you match proto: gre"
 
 
@@ -71,7 +71,7 @@ def _line(found: Survey) -> Iterator[str]:
 def _why(line: Link) -> str:
     if line.kind == "ppp" and line.lower:
         lower = _comment(line.lower)
-        return f"PPPoE on {lower}: counted here, not on {lower}, which has 8 octets a packet more"
+        return f"PPPoE on {lower}: counted here, not on {lower}, whose frames have 8 octets more"
     if line.kind == "ppp":
         return "PPP (such as PPPoE): counted here, not on the interface under it, which has more headers"
     if line.kind == "vlan":
@@ -133,7 +133,8 @@ def _tunnel(tunnel: Tunnel) -> Iterator[str]:
 
 
 def _road_warriors(found: Survey) -> Iterator[str]:
-    yield "  # all other IPsec counts in the built-in parts esp and nat-t (ESP in UDP), decrypted in inner"
+    every = "all other IPsec" if found.tunnels else "all IPsec"
+    yield f"  # {every} counts in the built-in parts esp and nat-t (ESP in UDP), decrypted in inner"
     if found.road_warriors:
         yield f"  # {_listed(found.road_warriors)}: anybody may call (road warriors): no peer to name"
     if found.callers:

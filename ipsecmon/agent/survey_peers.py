@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from ipsecmon.agent.survey_ike import Connection
 from ipsecmon.agent.survey_ip import TUNNEL_KINDS, Link
@@ -54,8 +55,10 @@ def find_tunnels(
     anybody_may_call = any(not connection.remotes for connection in connections)
     names = {_canonical(link.far_end): link.name for link in reversed(links) if link.kind in TUNNEL_KINDS}
     callers = []
-    for address, sighting in _by_address(sightings).items():
-        if not found.has(address) and (anybody_may_call or sighting.is_l2tp):
+    for sighting in _by_address(sightings):
+        address = sighting.address
+        is_fixed = found.has(address) or address in names
+        if not is_fixed and (anybody_may_call or sighting.is_l2tp):
             callers.append(address)
             continue
         if not found.has(address):
@@ -96,8 +99,8 @@ class _Tunnels:
         )
 
 
-def _by_address(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
-    """One for each far end. L2TP only where every policy is."""
+def _by_address(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """One for each far end, by address, as the kernel's order changes. L2TP only where every policy is."""
     found: dict[str, Sighting] = {}
     for one in sightings:
         address = parse_address(one.address)
@@ -112,7 +115,7 @@ def _by_address(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
             tuple(dict.fromkeys((*before.near_ends, *one.near_ends))),
             all(told) if told else None,
         )
-    return found
+    return sorted(found.values(), key=lambda one: (":" in one.address, ip_address(one.address).packed))
 
 
 def _names_peer(link: Link) -> bool:

@@ -82,6 +82,30 @@ def test_a_peer_of_a_gre_interface_has_that_interfaces_name() -> None:
     assert names(survey(router(states=None, policies=policies)))["gre1"] == "198.51.100.9"
 
 
+def test_a_gre_interface_fixes_its_peer_even_where_anybody_may_call() -> None:
+    policies = recorded("policies.txt").replace("198.51.100.7", "198.51.100.9")
+    found = survey(router(states=None, policies=policies, connections=(RW,)))
+
+    assert names(found)["gre1"] == "198.51.100.9"
+    assert found.callers == ("198.51.100.20",)
+
+
+def test_peers_are_in_the_order_of_their_addresses_whatever_the_kernels() -> None:
+    text = recorded("policies.txt")
+    policies = "".join(text.replace("198.51.100.7", f"198.51.100.{last}") for last in (30, 4, 100))
+
+    assert [one.peer for one in survey(router(states=None, policies=policies)).tunnels[1:]] == [
+        "198.51.100.4",
+        "198.51.100.30",
+        "198.51.100.100",
+    ]
+
+
+@pytest.mark.parametrize("name", ["(none)", "localhost", "", "\n"])
+def test_a_machine_without_a_name_of_its_own_is_a_router(name: str) -> None:
+    assert survey(router(router=name)).router == "router"
+
+
 def test_a_tunnel_that_ends_on_another_way_out_is_told() -> None:
     policies = recorded("policies.txt").replace("203.0.113.1", "192.0.2.9")
     answers = router(states=None, policies=policies)

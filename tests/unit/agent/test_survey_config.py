@@ -119,7 +119,7 @@ def test_gre_is_told_with_the_peer_that_it_counts_with_or_as_clear() -> None:
     gre = Link("gre1", "gre", far_end="198.51.100.7")
     berlin = Tunnel("berlin", "198.51.100.7", addresses=("198.51.100.7",))
 
-    assert "inside IPsec: counts as berlin" in proposed(links=(gre,), tunnels=(berlin,))
+    assert "in the IPsec of berlin: counted with it" in proposed(links=(gre,), tunnels=(berlin,))
     assert "no IPsec was seen: in `other` on the line" in proposed(links=(gre,))
 
 
