@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from ipsecmon.agent.survey import LINE_NAME, Survey, Tunnel
-from ipsecmon.agent.survey_ip import GRE_KINDS, Link
+from ipsecmon.agent.survey import LINE_NAME, Survey
+from ipsecmon.agent.survey_ip import GRE_KINDS, TUNNEL_KINDS, Link
+from ipsecmon.agent.survey_peers import Tunnel
 from ipsecmon.config.readers import parse_address
 
 __all__ = ["render_config"]
@@ -32,7 +33,8 @@ _TUNNELS_TO_COME = {
     "tun": "made by a program (OpenVPN?), not IPsec: in `other` on the line, unless you match its port",
 }
 _ANY_TUNNEL = "a tunnel ({kind}) to {far_end}; what is inside it is not yet told apart"
-_GRE = "GRE to {far_end}; inside IPsec it counts with that peer, as a layer of its own (inside: gre) not yet"
+_GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it; apart (inside: gre) not yet"
+_GRE = "GRE to {far_end}, for which no IPsec was seen: in `other` on the line, unless you match proto: gre"
 
 
 def render_config(found: Survey) -> str:
@@ -58,10 +60,18 @@ def _line(found: Survey) -> Iterator[str]:
     yield f"  interface: {_scalar(line.name)}   # {_why(line)}"
     yield f"  {_capacity(found)}"
     for other in found.other_lines:
-        yield f"  # a default route leaves by {_comment(other.name)} too: several lines are not yet supported"
+        name = _comment(other.name)
+        if other.kind in TUNNEL_KINDS:
+            yield f"  # {name}, a tunnel, has a default route too"
+        else:
+            yield f"  # {name} has a default route too. One line is counted so far; to count that one:"
+            yield f"  #   ipsecmon init --line {name}"
 
 
 def _why(line: Link) -> str:
+    if line.kind == "ppp" and line.lower:
+        lower = _comment(line.lower)
+        return f"PPPoE on {lower}: counted here, not on {lower}, whose frames have 8 octets more"
     if line.kind == "ppp":
         return "PPP (such as PPPoE): counted here, not on the interface under it, which has more headers"
     if line.kind == "vlan":
@@ -112,6 +122,9 @@ def _tunnel(tunnel: Tunnel) -> Iterator[str]:
         "SAs are up" if tunnel.has_sas else "",
         "ESP in UDP (NAT-T) is counted with it" if tunnel.in_udp else "",
         f"also {_listed(tunnel.also)}: one counter for all of a peer so far" if tunnel.also else "",
+        f"leaves by {_comment(tunnel.other_line)}, not by the line: only its inside is counted"
+        if tunnel.other_line
+        else "",
         "resolved at start" if tunnel.can_start and parse_address(tunnel.peer) is None else "",
     ]
     note = "; ".join(filter(None, notes))
@@ -120,11 +133,12 @@ def _tunnel(tunnel: Tunnel) -> Iterator[str]:
 
 
 def _road_warriors(found: Survey) -> Iterator[str]:
-    yield "  # all other IPsec counts in the built-in parts esp and nat-t (ESP in UDP), decrypted in inner"
+    every = "all other IPsec" if found.tunnels else "all IPsec"
+    yield f"  # {every} counts in the built-in parts esp and nat-t (ESP in UDP), decrypted in inner"
     if found.road_warriors:
         yield f"  # {_listed(found.road_warriors)}: anybody may call (road warriors): no peer to name"
     if found.callers:
-        yield f"  # such a caller now: {_listed(found.callers)}"
+        yield f"  # road warriors that call now: {_listed(found.callers)}"
 
 
 def _example(name: str, match: str, note: str = "") -> Iterator[str]:
@@ -136,8 +150,11 @@ def _interfaces(found: Survey) -> Iterator[str]:
     if found.links:
         yield "# Tunnels and sessions of this machine, counted by what carries them:"
     for link in found.links[:MAX_LISTED]:
-        words = _GRE if link.kind in GRE_KINDS else _TUNNELS_TO_COME.get(link.kind, _ANY_TUNNEL)
-        text = words.format(kind=link.kind, far_end=link.far_end or "anywhere", number=link.number)
+        inside = [tunnel.name for tunnel in found.tunnels if link.far_end in tunnel.addresses]
+        gre = _GRE_IN_IPSEC if inside else _GRE
+        words = gre if link.kind in GRE_KINDS else _TUNNELS_TO_COME.get(link.kind, _ANY_TUNNEL)
+        far_end, name = link.far_end or "anywhere", "".join(inside[:1])
+        text = words.format(kind=link.kind, far_end=far_end, number=link.number, name=name)
         yield f"# - {_comment(link.name)}: {_comment(text)}"
     if len(found.links) > MAX_LISTED:
         yield f"# - and {len(found.links) - MAX_LISTED} more"

@@ -1,7 +1,7 @@
 """What ip(8) says in JSON -> links and default routes.
 
-In: the stdout of `ip -j -d link show`, `ip -j addr show` and `ip -j route show default table all`.
-Unknown keys are passed over; what is no such JSON raises SourceError.
+In: the stdout of `ip -j -d link show`, `ip -j addr show`, `ip -j route show default table all` and
+`ip -j rule show`. Unknown keys are passed over; what is no such JSON raises SourceError.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 
 from ipsecmon.errors import SourceError
 
-__all__ = ["TUNNEL_KINDS", "Link", "read_default_routes", "read_links"]
+__all__ = ["TUNNEL_KINDS", "Link", "read_default_routes", "read_links", "read_pppoe"]
 
 GRE_KINDS = ("gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan")
 TUNNEL_KINDS = (*GRE_KINDS, "xfrm", "vti", "vti6", "ipip", "sit", "ip6tnl", "wireguard", "tun")
 _LEADS_NOWHERE = ("unreachable", "blackhole", "prohibit", "throw")
+_PLAIN_RULE = frozenset(("priority", "src", "table", "protocol"))  # a rule of these only takes any packet
 _ANYWHERE = ("", "any", "::", "0.0.0.0")  # how ip writes a tunnel without a far end
 
 
@@ -46,11 +47,37 @@ def read_links(links: str, addresses: str) -> tuple[Link, ...]:
     return tuple(_link(entry, infos.get(entry["ifname"], [])) for entry in _entries(links, "ifname"))
 
 
-def read_default_routes(routes: str) -> tuple[str, ...]:
-    """Interfaces that a default route leaves by, each once: the main table first, then IPv4 first."""
+def read_default_routes(routes: str, rules: str = "") -> tuple[str, ...]:
+    """Interfaces that a default route leaves by, each once, the kernel's own choice first: IPv4, then by
+    table as rules(8) that take every packet ask them, then by metric; tables of other rules come last."""
     usable = [entry for entry in _entries(routes, "dst") if entry.get("type") not in _LEADS_NOWHERE]
-    ordered = sorted(usable, key=lambda entry: (entry.get("table", "main") != "main", _is_ipv6(entry)))
+    tables = _asked_tables(rules)
+
+    def rank(entry: dict[str, Any]) -> tuple[bool, bool, int, int]:
+        table = str(entry.get("table", "main"))
+        asked = tables.index(table) if table in tables else len(tables)
+        return asked == len(tables), _is_ipv6(entry), asked, _number(entry.get("metric"))
+
+    ordered = sorted(usable, key=rank)
     return tuple(dict.fromkeys(name for entry in ordered for name in _devices(entry) if name != "lo"))
+
+
+def read_pppoe(text: str) -> tuple[str, ...]:
+    """The interfaces under PPPoE sessions, from /proc/net/pppoe, each as often as it has sessions."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return tuple(row[2] for row in rows if len(row) == 3)
+
+
+def _asked_tables(rules: str) -> list[str]:
+    """Tables that every packet is looked up in, in order; the main one where no rule is told."""
+    every = [rule for rule in _entries(rules, "table") if _PLAIN_RULE.issuperset(rule)]
+    ordered = sorted(every, key=lambda rule: _number(rule.get("priority")))
+    tables = [str(rule["table"]) for rule in ordered if rule.get("src", "all") == "all"]
+    return list(dict.fromkeys((*tables, "main")))
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _entries(text: str, key: str) -> list[dict[str, Any]]:

@@ -50,7 +50,8 @@ def ask_machine(wanted_line: Optional[str] = None, etc: Path = Path("/etc")) -> 
         )
     )
     read = read_links(links, addresses)
-    line = choose_line(read, read_default_routes(routes), wanted_line).name
+    rules = _quietly("ip", "-j", "rule", "show")
+    line = choose_line(read, read_default_routes(routes, rules), wanted_line).name
     unread: list[str] = []
     own = {address for link in read for address in link.addresses}
     connections = tuple(_connections(etc, own, unread))
@@ -60,6 +61,8 @@ def ask_machine(wanted_line: Optional[str] = None, etc: Path = Path("/etc")) -> 
         links=links,
         addresses=addresses,
         routes=routes,
+        rules=rules,
+        pppoe=_read(Path("/proc/net/pppoe")),
         states=_asked("IPsec SAs", unread, "ip", "xfrm", "state", "list", "nokeys"),
         policies=_asked("IPsec policies", unread, "ip", "xfrm", "policy", "list"),
         shaper_in=shaper_in,
@@ -121,6 +124,14 @@ def _quietly(*argv: str) -> str:
     except OSError:
         return ""
     return "" if done.returncode else done.stdout
+
+
+def _read(file: Path) -> str:
+    """What is there where the kernel has it, and else nothing."""
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _first_line(text: str) -> str:

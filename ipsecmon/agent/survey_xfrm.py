@@ -10,22 +10,29 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Optional
 
 __all__ = ["Sighting", "read_policies", "read_states"]
 
 _RECORD = re.compile(r"^(?=src )", re.MULTILINE)
 _ENDS = re.compile(r"src ([0-9A-Fa-f.:]+)(?:/(\d+))? dst ([0-9A-Fa-f.:]+)(?:/(\d+))?")
 _TEMPLATE = re.compile(r"tmpl src ([0-9A-Fa-f.:]+) dst ([0-9A-Fa-f.:]+)\s+proto (?:esp|ah)\b")
+_L2TP_SERVER = re.compile(r"src .* proto (?:udp|17)\b.* sport 1701\b")
 _KEYED = re.compile(r"^\s+proto (?:esp|ah)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A far end. has_sas: keyed now, not only wanted by a policy. in_udp: its ESP goes in UDP (NAT-T)."""
+    """A far end. has_sas: keyed now, not only wanted by a policy. in_udp: its ESP goes in UDP (NAT-T).
+
+    near_ends: our addresses. is_l2tp: for L2TP alone, with us as the server; None where that is not said.
+    """
 
     address: str
     has_sas: bool
     in_udp: bool = False
+    near_ends: tuple[str, ...] = ()
+    is_l2tp: Optional[bool] = None
 
 
 def read_states(text: str, own: Collection[str]) -> Iterator[Sighting]:
@@ -34,8 +41,8 @@ def read_states(text: str, own: Collection[str]) -> Iterator[Sighting]:
         ends = _ENDS.match(record)
         if ends and _KEYED.search(record):
             in_udp = "encap type espin" in record
-            for address in _far((ends[1], ends[3]), own):
-                yield Sighting(address, True, in_udp)
+            for address, near in _far((ends[1], ends[3]), own):
+                yield Sighting(address, True, in_udp, near)
 
 
 def read_policies(text: str, own: Collection[str]) -> Iterator[Sighting]:
@@ -47,8 +54,8 @@ def read_policies(text: str, own: Collection[str]) -> Iterator[Sighting]:
             ends: tuple[str, ...] = (template[1], template[2])
             if all(ipaddress.ip_address(end).is_unspecified for end in ends):
                 ends = _host_ends(record)
-            for address in _far(ends, own):
-                yield Sighting(address, False)
+            for address, near in _far(ends, own):
+                yield Sighting(address, False, near_ends=near, is_l2tp=bool(_L2TP_SERVER.match(record)))
 
 
 def _host_ends(record: str) -> tuple[str, ...]:
@@ -60,7 +67,8 @@ def _host_ends(record: str) -> tuple[str, ...]:
     return tuple(address for address, length in pairs if length == ("128" if ":" in address else "32"))
 
 
-def _far(ends: tuple[str, ...], own: Collection[str]) -> Iterator[str]:
-    """With one end ours: the other one. An SA between two others is not this machine's line."""
-    if any(end in own for end in ends):
-        yield from (end for end in ends if end not in own)
+def _far(ends: tuple[str, ...], own: Collection[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """With one end ours: the other one, and ours. An SA between two others is not this machine's line."""
+    near = tuple(end for end in ends if end in own)
+    if near:
+        yield from ((end, near) for end in ends if end not in own)

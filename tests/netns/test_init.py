@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.netns.agent import IPSECMON, Agent, volume
-from tests.netns.exchange import Volume
-from tests.netns.topology import FAR, Topology
+from tests.netns.agent import IPSECMON, Agent
+from tests.netns.exchange import Volume, exchange_udp
+from tests.netns.proposal import assert_exact, checked, init, start_as_proposed
+from tests.netns.topology import FAR, LAN, QUIET_LINK, Topology
 
-LINK_HEADER = 14
 PEER = "198.51.100.7"
+SECOND = "192.0.2.2"  # the far end of the second line
 DEFAULT = f"route add default via {FAR}\n"
 POLICIES = "".join(
     f"xfrm policy add src {source} dst {destination} dir {way} "
@@ -34,33 +35,63 @@ def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
     made.end()
 
 
-def init(topology: Topology, *arguments: str) -> str:
-    return topology.run("router", *IPSECMON, "init", *arguments)
+def add_second_line(topology: Topology) -> None:
+    """wan1, 192.0.2.1 to 192.0.2.2, as silent as wan0."""
+    topology.connect("router", "wan1", topology.far, "eth1")
+    for role, interface, own in (("router", "wan1", 1), (topology.far, "eth1", 2)):
+        quiet = f"link set {interface} {QUIET_LINK}\nlink set {interface} up\n"
+        topology.ip(role, f"{quiet}addr add 192.0.2.{own}/24 dev {interface}\n")
+    wan1, eth1 = topology.link_address("router", "wan1"), topology.link_address(topology.far, "eth1")
+    topology.neighbours("router", "wan1", eth1, SECOND)
+    topology.neighbours(topology.far, "eth1", wan1, "192.0.2.1")
+    back = f"rule add from {SECOND} lookup 7\nroute add 10.1.0.0/24 via 192.0.2.1 table 7\n"
+    topology.ip(topology.far, back)
 
 
-def checked(topology: Topology, folder: Path, text: str) -> str:
-    """What `ipsecmon check` says about a text; it fails where the text does not pass."""
-    file = folder / "proposed.yaml"
-    file.write_text(text)
-    return topology.run("router", *IPSECMON, "check", str(file))
+def exchange(topology: Topology, far: str) -> dict[str, Volume]:
+    """Between the lan and an address of the far side, by direction."""
+    out = exchange_udp(topology, "lan", topology.far, far, packets=300)
+    home = exchange_udp(topology, topology.far, "lan", LAN, packets=200, sizes=(500,), source_address=far)
+    assert (out.sent, home.sent) == (out.received, home.received)
+    return {"out": out.sent, "in": home.sent}
 
 
 def test_the_config_of_a_plain_line_counts_right_as_it_stands(topology: Topology, agent: Agent) -> None:
     topology.ip("router", DEFAULT)
-    text = init(topology)
-    store = agent.config.parent / "store"
-    agent.config.write_text(text.replace("/var/lib/ipsecmon", str(store)))  # this machine may have its own
-    agent.start()
+    start_as_proposed(topology, agent)
     topology.run("lan", "ping", "-q", "-c", "20", "-i", "0.01", FAR)
 
-    report = agent.report()
-    rows = {(row["name"], row["direction"], row["observed_at"]): row for row in report["counters"]}
-    for direction in ("in", "out"):
-        nic = next(row for row in report["interfaces"] if row["direction"] == direction)
-        assert volume(rows["internet", direction, "wire"]) == Volume(20, 20 * 84)
-        assert volume(rows["other", direction, "wire"]) == Volume(20, 20 * 84)
-        assert (nic["name"], nic["frames"]) == ("wan0", 20)
-        assert nic["octets"] == 20 * (84 + LINK_HEADER)
+    assert_exact(agent, {("other", way, "wire"): Volume(20, 20 * 84) for way in ("in", "out")}, "wan0")
+
+
+@pytest.mark.parametrize(
+    ("routing", "line", "other"),
+    [
+        (f"{DEFAULT}route add default via 192.0.2.2 metric 200\n", "wan0", "wan1"),
+        (f"route add default via {FAR} metric 300\nroute add default via 192.0.2.2\n", "wan1", "wan0"),
+        (
+            f"route add default via {FAR} table 100\nroute add default via 192.0.2.2 table 200\n"
+            "rule add lookup main suppress_prefixlength 0 priority 89\n"
+            "rule add from 203.0.113.1 lookup 100 priority 90\n"
+            "rule add lookup 200 priority 91\n",
+            "wan1",
+            "wan0",
+        ),
+    ],
+    ids=["by-metric", "by-metric-the-other", "by-policy"],
+)
+def test_of_two_lines_the_kernels_choice_is_counted_right_as_it_stands(
+    topology: Topology, agent: Agent, routing: str, line: str, other: str
+) -> None:
+    add_second_line(topology)
+    topology.ip("router", routing)
+    text = start_as_proposed(topology, agent)
+    ends = {"wan0": FAR, "wan1": SECOND}
+    sent = {name: exchange(topology, end) for name, end in ends.items()}
+
+    assert_exact(agent, {("other", way, "wire"): one for way, one in sent[line].items()}, line)
+    assert f"# {other} has a default route too" in text
+    assert f"ipsecmon init --line {other}\n" in text
 
 
 def test_nothing_on_the_machine_is_changed(topology: Topology) -> None:
@@ -79,24 +110,13 @@ def test_peers_of_policies_are_counters_and_their_rules_can_be_installed(
     text = init(topology)
 
     assert yaml.safe_load(text)["counters"] == [{"name": f"ipsec-{PEER}", "ipsec": {"peer": PEER}}]
-    assert f"counters  ipsec-{PEER}" in checked(topology, tmp_path, text)
+    assert f"counters  ipsec-{PEER}" in checked(topology, agent, text)
     agent.config.write_text(text.replace("/var/lib/ipsecmon", str(tmp_path / "store")))
     agent.call("rules", "install")
     assert "rules stand" in agent.call("rules", "status")
 
 
-def test_of_two_lines_the_first_is_taken_and_the_other_told(topology: Topology, tmp_path: Path) -> None:
-    topology.connect("router", "wan1", topology.far, "eth1")
-    topology.ip("router", "addr add 192.0.2.1/24 dev wan1\nlink set wan1 up\n")
-    topology.ip("router", f"{DEFAULT}route add default via 192.0.2.2 metric 200\n")
-    text = init(topology)
-
-    assert "line      internet on wan0" in checked(topology, tmp_path, text)
-    assert "# a default route leaves by wan1 too: several lines are not yet supported" in text
-    assert "line      internet on wan1" in checked(topology, tmp_path, init(topology, "--line", "wan1"))
-
-
-def test_the_rate_that_tc_shapes_to_is_the_capacity(topology: Topology, tmp_path: Path) -> None:
+def test_the_rate_that_tc_shapes_to_is_the_capacity(topology: Topology, agent: Agent) -> None:
     topology.ip("router", DEFAULT)
     topology.run(
         "router", "tc", "qdisc", "add", "dev", "wan0", "root", "handle", "1:", "htb", "default", "10"
@@ -105,7 +125,7 @@ def test_the_rate_that_tc_shapes_to_is_the_capacity(topology: Topology, tmp_path
         under = ("parent", parent, "classid", classid, "htb", "rate", "1544kbit")
         topology.run("router", "tc", "class", "add", "dev", "wan0", *under)
 
-    assert "in 1.5 Mbit/s, out 1.5 Mbit/s" in checked(topology, tmp_path, init(topology))
+    assert "in 1.5 Mbit/s, out 1.5 Mbit/s" in checked(topology, agent, init(topology))
 
 
 def test_inside_networks_are_told_as_examples(topology: Topology) -> None:
@@ -115,14 +135,14 @@ def test_inside_networks_are_told_as_examples(topology: Topology) -> None:
 
 
 def test_a_user_without_rights_gets_a_config_that_says_what_was_not_seen(
-    topology: Topology, tmp_path: Path
+    topology: Topology, agent: Agent
 ) -> None:
     topology.ip("router", DEFAULT + POLICIES)
     text = topology.run("router", *NOBODY, *IPSECMON, "init")
 
     assert "# Not seen: IPsec SAs: RTNETLINK answers: Operation not permitted (needs CAP_NET_ADMIN" in text
     assert "# Not seen: IPsec policies: " in text
-    checked(topology, tmp_path, text)
+    checked(topology, agent, text)
 
 
 def test_without_a_default_route_the_line_has_to_be_named(topology: Topology) -> None:

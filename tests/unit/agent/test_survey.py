@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
-from ipsecmon.agent.survey import Survey, Tunnel, survey
+from ipsecmon.agent.survey import Survey, survey
 from ipsecmon.agent.survey_ike import Connection
+from ipsecmon.agent.survey_peers import Tunnel
 from ipsecmon.errors import SourceError
 from tests.unit.agent.recorded import recorded, router
 
 RW = Connection("rw")
+
+
+def tunnel(name: str, peer: str, **more: Any) -> Tunnel:
+    """As seen in the kernel, from the line's address."""
+    return Tunnel(name, peer, **{"addresses": (peer,), "near_ends": ("203.0.113.1",), **more})
 
 
 def names(found: Survey) -> dict[str, str]:
@@ -44,32 +53,84 @@ def test_a_line_that_is_not_there_is_refused() -> None:
 
 def test_peers_of_the_kernel_have_their_address_as_name() -> None:
     assert survey(router()).tunnels == (
-        Tunnel("vti1", "198.51.100.8"),
-        Tunnel("ipsec-198.51.100.20", "198.51.100.20", has_sas=True, in_udp=True),
-        Tunnel("ipsec-198.51.100.7", "198.51.100.7", has_sas=True),
+        Tunnel("vti1", "198.51.100.8", addresses=("198.51.100.8",)),
+        tunnel("ipsec-198.51.100.7", "198.51.100.7", has_sas=True),
     )
 
 
 def test_a_policy_alone_is_enough_for_a_tunnel() -> None:
     found = survey(router(states=None))
 
-    assert Tunnel("ipsec-198.51.100.7", "198.51.100.7") in found.tunnels
+    assert tunnel("ipsec-198.51.100.7", "198.51.100.7") in found.tunnels
+
+
+def test_who_is_known_by_l2tp_only_is_a_caller() -> None:
+    assert survey(router()).callers == ("198.51.100.20",)
+    assert survey(router(policies=None)).callers == ()
+
+
+def test_a_caller_by_l2tp_that_a_connection_names_is_a_tunnel() -> None:
+    found = survey(router(connections=(Connection("office", ("198.51.100.20",)),)))
+
+    assert names(found)["office"] == "198.51.100.20"
+    assert found.callers == ()
+
+
+def test_a_peer_of_a_gre_interface_has_that_interfaces_name() -> None:
+    policies = recorded("policies.txt").replace("198.51.100.7", "198.51.100.9")
+
+    assert names(survey(router(states=None, policies=policies)))["gre1"] == "198.51.100.9"
+
+
+def test_a_gre_interface_fixes_its_peer_even_where_anybody_may_call() -> None:
+    policies = recorded("policies.txt").replace("198.51.100.7", "198.51.100.9")
+    found = survey(router(states=None, policies=policies, connections=(RW,)))
+
+    assert names(found)["gre1"] == "198.51.100.9"
+    assert found.callers == ("198.51.100.20",)
+
+
+def test_peers_are_in_the_order_of_their_addresses_whatever_the_kernels() -> None:
+    text = recorded("policies.txt")
+    policies = "".join(text.replace("198.51.100.7", f"198.51.100.{last}") for last in (30, 4, 100))
+
+    assert [one.peer for one in survey(router(states=None, policies=policies)).tunnels[1:]] == [
+        "198.51.100.4",
+        "198.51.100.30",
+        "198.51.100.100",
+    ]
+
+
+@pytest.mark.parametrize("name", ["(none)", "localhost", "", "\n"])
+def test_a_machine_without_a_name_of_its_own_is_a_router(name: str) -> None:
+    assert survey(router(router=name)).router == "router"
+
+
+def test_a_tunnel_that_ends_on_another_way_out_is_told() -> None:
+    policies = recorded("policies.txt").replace("203.0.113.1", "192.0.2.9")
+    answers = router(states=None, policies=policies)
+
+    assert {one.name: one.other_line for one in survey(answers).tunnels} == {
+        "vti1": "",
+        "ipsec-198.51.100.7": "wan1",
+    }
+    assert {one.other_line for one in survey(answers, "wan1").tunnels} == {""}
 
 
 def test_a_connection_lends_its_name_and_its_peer_is_one_tunnel() -> None:
     berlin, spare = (Connection(name, ("198.51.100.7",)) for name in ("hq-berlin", "spare"))
     found = survey(router(connections=(berlin, spare)))
 
-    assert Tunnel("hq-berlin", "198.51.100.7", also=("spare",), has_sas=True) in found.tunnels
+    assert tunnel("hq-berlin", "198.51.100.7", also=("spare",), has_sas=True) in found.tunnels
     assert list(names(found).values()).count("198.51.100.7") == 1
 
 
 def test_a_host_name_and_its_address_are_one_peer() -> None:
     berlin = Connection("hq-berlin", ("berlin.example.net",))
-    resolved = {"berlin.example.net": ("198.51.100.7", "2001:db8::7")}
-    found = survey(router(connections=(berlin,), resolved=resolved))
+    addresses = ("198.51.100.7", "2001:db8::7")
+    found = survey(router(connections=(berlin,), resolved={"berlin.example.net": addresses}))
 
-    assert Tunnel("hq-berlin", "berlin.example.net", has_sas=True) in found.tunnels
+    assert tunnel("hq-berlin", "berlin.example.net", addresses=addresses, has_sas=True) in found.tunnels
     assert "198.51.100.7" not in names(found).values()
 
 
@@ -111,6 +172,30 @@ def test_names_differ_in_more_than_case_and_from_built_in_parts() -> None:
         "ipsec",
         "x" * 56,
     ]
+
+
+def test_what_pppoe_goes_over_is_told_and_is_no_inside_network() -> None:
+    links = json.dumps(
+        [
+            {"ifname": "wan0", "flags": ["UP"]},
+            {"ifname": "ppp0", "flags": ["UP"], "link_type": "ppp"},
+            {"ifname": "ppp1", "flags": ["UP"], "link_type": "ppp"},
+        ]
+    )
+    modem = {"local": "192.168.1.2", "prefixlen": 24, "scope": "global"}
+    addresses = json.dumps([{"ifname": "wan0", "addr_info": [modem]}])
+    route, session = '[{"dst":"default","dev":"ppp0"}]', "00000100 ea:e2:2e:70:de:9b     wan0\n"
+    head = "Id       Address              Device\n"
+
+    def found(number: int, sessions: str) -> Survey:
+        some = json.dumps(json.loads(links)[:number])
+        return survey(router(links=some, addresses=addresses, routes=route, pppoe=sessions))
+
+    one = found(2, head + session)
+    assert (one.line.name, one.line.lower, one.lans) == ("ppp0", "wan0", ())
+    for number, sessions in ((2, ""), (2, head), (2, head + session * 2), (3, head + session)):
+        assert found(number, sessions).line.lower == "", (number, sessions)
+        assert [link.name for link in found(number, sessions).lans] == ["wan0"]
 
 
 def test_inside_networks_are_those_of_interfaces_that_are_no_line_and_no_tunnel() -> None:

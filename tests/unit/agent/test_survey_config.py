@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.agent.plan import build_plan
-from ipsecmon.agent.survey import Survey, Tunnel, survey
+from ipsecmon.agent.survey import Survey, survey
 from ipsecmon.agent.survey_config import render_config
 from ipsecmon.agent.survey_ike import Connection
 from ipsecmon.agent.survey_ip import Link
+from ipsecmon.agent.survey_peers import Tunnel
 from ipsecmon.agent.survey_tc import Shaper
 from ipsecmon.config import Config, parse
 from tests.unit.agent.recorded import router
@@ -43,7 +44,7 @@ def test_one_of_everything_is_a_config_that_passes() -> None:
         ("vti1", "198.51.100.8"),
     ]
     for told in (
-        "leaves by wan1 too",
+        "wan1 has a default route too",
         "rw: anybody may call",
         "now: 198.51.100.20",
         "gre1: GRE to 198.51.100.9",
@@ -87,13 +88,39 @@ def test_a_peer_that_does_not_resolve_stands_as_a_comment() -> None:
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [(Link("ppp0", "ppp"), "PPPoE"), (Link("eth0.7", "vlan", number="7", lower="eth0"), "VLAN 7 on eth0")],
+    [
+        (Link("ppp0", "ppp"), "PPP (such as PPPoE)"),
+        (Link("ppp0", "ppp", lower="eth0"), "PPPoE on eth0: counted here, not on eth0"),
+        (Link("eth0.7", "vlan", number="7", lower="eth0"), "VLAN 7 on eth0"),
+    ],
 )
 def test_the_kind_of_the_line_is_explained(line: Link, told: str) -> None:
     text = proposed(line=line)
 
     assert told in text
     assert checked(text).lines[0].interface == line.name
+
+
+def test_another_way_out_is_told_with_what_counts_it() -> None:
+    text = proposed(other_lines=(Link("wan1"), Link("wg0", "wireguard")))
+
+    assert "# wan1 has a default route too. One line is counted so far; to count that one:" in text
+    assert "ipsecmon init --line wan1\n" in text
+    assert "# wg0, a tunnel, has a default route too\n" in text
+
+
+def test_a_tunnel_on_another_way_out_is_counted_inside() -> None:
+    text = proposed(tunnels=(Tunnel("berlin", "198.51.100.7", other_line="wan1"),))
+
+    assert "# leaves by wan1, not by the line: only its inside is counted\n" in text
+
+
+def test_gre_is_told_with_the_peer_that_it_counts_with_or_as_clear() -> None:
+    gre = Link("gre1", "gre", far_end="198.51.100.7")
+    berlin = Tunnel("berlin", "198.51.100.7", addresses=("198.51.100.7",))
+
+    assert "in the IPsec of berlin: counted with it" in proposed(links=(gre,), tunnels=(berlin,))
+    assert "no IPsec was seen: in `other` on the line" in proposed(links=(gre,))
 
 
 def test_hundreds_of_peers_get_groups_and_the_rest_is_told() -> None:

@@ -13,6 +13,8 @@ from ipsecmon.agent.survey_xfrm import Sighting, read_policies, read_states
 from ipsecmon.errors import SourceError
 from tests.unit.agent.recorded import OWN, recorded
 
+NEAR = ("203.0.113.1",)
+
 
 def links() -> dict[str, Link]:
     found = read_links(recorded("links.json"), recorded("addresses.json"))
@@ -70,6 +72,26 @@ def test_ipv4_comes_before_ipv6_and_the_main_table_before_others() -> None:
     ) == ("ppp0", "sit1", "wan2")
 
 
+def test_tables_come_in_the_order_that_any_packet_is_looked_up_in_them() -> None:
+    hops = [{"dst": "default", "dev": name, "table": name} for name in ("marked", "unused", "late", "early")]
+    text = json.dumps([{"dst": "default", "dev": "main", "metric": 100}, *hops])
+    rules = [
+        {"priority": 32766, "src": "all", "table": "main"},
+        {"priority": 40000, "src": "all", "table": "late"},
+        {"priority": 100, "src": "all", "table": "early", "protocol": "static"},
+        {"priority": 10, "src": "all", "fwmark": "0x1", "table": "marked"},
+        {"priority": 11, "src": "192.0.2.9", "table": "marked"},
+        {"priority": 12, "not": None, "src": "all", "table": "marked"},
+    ]
+
+    found = read_default_routes(text, json.dumps(rules))
+    assert found == ("early", "main", "late", "marked", "unused")
+
+
+def test_of_one_table_the_lower_metric_comes_first() -> None:
+    assert routes({"dev": "a", "metric": 200}, {"dev": "b", "metric": 100}, {"dev": "c"}) == ("c", "b", "a")
+
+
 def test_each_hop_of_a_multipath_route_is_a_way_out() -> None:
     hops = [{"gateway": "192.0.2.1", "dev": "a", "weight": 1}, {"gateway": "192.0.2.2", "dev": "b"}]
 
@@ -92,17 +114,17 @@ def test_an_ip_that_knows_no_json_is_told() -> None:
 
 def test_the_far_end_of_each_sa_is_seen_and_whether_its_esp_is_in_udp() -> None:
     assert list(read_states(recorded("states.txt"), OWN)) == [
-        Sighting("198.51.100.20", True, True),
-        Sighting("198.51.100.20", True, True),
-        Sighting("198.51.100.7", True),
-        Sighting("198.51.100.7", True),
+        Sighting("198.51.100.20", True, True, NEAR),
+        Sighting("198.51.100.20", True, True, NEAR),
+        Sighting("198.51.100.7", True, near_ends=NEAR),
+        Sighting("198.51.100.7", True, near_ends=NEAR),
     ]
 
 
 def test_the_far_end_of_a_policy_is_its_templates_or_in_transport_mode_the_selectors() -> None:
     assert list(read_policies(recorded("policies.txt"), OWN)) == [
-        Sighting("198.51.100.20", False),
-        Sighting("198.51.100.7", False),
+        Sighting("198.51.100.20", False, near_ends=NEAR, is_l2tp=True),
+        Sighting("198.51.100.7", False, near_ends=NEAR, is_l2tp=False),
     ]
 
 
