@@ -54,7 +54,7 @@ class RuleCounterSource:
     def __init__(self, read: Callable[[], CounterDump], names: Mapping[str, CounterKey]) -> None:
         self._read = read
         self._wanted = list(names.values())
-        self._names = dict(names)
+        self._names = {_digest(name): key for name, key in names.items()}
         self._boot = boot()
         self._ours: set[str] = set()
 
@@ -64,20 +64,26 @@ class RuleCounterSource:
 
     def know(self, names: Mapping[str, CounterKey]) -> None:
         """Counters that may be there too, such as those of an earlier config."""
-        self._names = {**names, **self._names}
+        self._names = {**{_digest(name): key for name, key in names.items()}, **self._names}
 
     def poll(self) -> RuleReadings:
         """Raises SourceError."""
         dump = self._read()
+        digests = [_digest(counter.name) for counter in dump.counters]
         births = [f"{self._boot}/{dump.table}/{counter.handle}" for counter in dump.counters]
         readings = [
-            Reading(self._names[counter.name], counter.octets, counter.packets, birth, birth in self._ours)
-            for counter, birth in zip(dump.counters, births)
-            if counter.name in self._names
+            Reading(self._names[digest], counter.octets, counter.packets, birth, birth in self._ours)
+            for counter, digest, birth in zip(dump.counters, digests, births)
+            if digest in self._names
         ]
         found = {reading.key for reading in readings}
         missing = [key for key in self._wanted if key not in found]
         return RuleReadings(readings, missing, dump.generation)
+
+
+def _digest(name: str) -> str:
+    """The last part of an object's name, which alone tells a key; iptables has room for no more."""
+    return name.rpartition("_")[2]
 
 
 def boot() -> str:
