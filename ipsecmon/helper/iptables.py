@@ -9,7 +9,6 @@ what is gone, and counting goes on from them. Each family is changed for itself.
 from __future__ import annotations
 
 import secrets
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +36,6 @@ from ipsecmon.wire.nftables import NamedCounter
 
 __all__ = ["IptablesRules"]
 
-_LOOK_S = 1.0  # with nfacct, rules are looked at no more often; values are read each time
 _XFRM = Path("/proc/sys/net/core/xfrm_acq_expires")  # there where the kernel has IPsec
 
 
@@ -54,7 +52,7 @@ class IptablesRules:
         self._life = 0
         self._seen: dict[int, Totals] = {}
         self._by_acct = False
-        self._looked_at_s = -_LOOK_S
+        self._looked_at = -1  # the generation, which is never negative
         self._generation = 0
         self._structures: dict[int, str] = {}
 
@@ -115,7 +113,7 @@ class IptablesRules:
             NamedCounter(digest, int(digest, 16), octets, packets)
             for digest, (packets, octets) in found.items()
         ]
-        return CounterDump(self._life, self._generation, counters)
+        return CounterDump(self._life, self._generation, counters, reloadable=True)
 
     def _install(self, plan: Plan, shape: Shape) -> None:
         tables = self._tables()
@@ -135,7 +133,7 @@ class IptablesRules:
             self._acct.delete()
         if not goes_on:
             self._seen = {}
-        self._life, self._looked_at_s = life, -_LOOK_S
+        self._life, self._looked_at = life, -1
 
     def _replace(
         self, table: Xtables, now: Standing, plan: Plan, shape: Shape, life: int, counted: Totals | None
@@ -206,8 +204,8 @@ class IptablesRules:
 
     def _look(self) -> Totals:
         """The values by the rules, both families together; {} where they are not known."""
+        self._looked_at = self._base_chains.generation()
         standings = {table.family: self._standing(table) for table in self._tables()}
-        self._looked_at_s = time.monotonic()
         self._generation = self._generation_of(standings)
         stood = [now for now in standings.values() if now.counts()]
         self._by_acct = any(now.uses_nfacct() for now in stood) or (
@@ -228,13 +226,17 @@ class IptablesRules:
         return found
 
     def _must_look(self) -> bool:
-        return not self._by_acct or time.monotonic() - self._looked_at_s >= _LOOK_S
+        """With nfacct, rules are looked at when some rule set has changed; only nft's say so themselves."""
+        if not self._by_acct or self.flavour == "legacy":
+            return True
+        return self._base_chains.generation() != self._looked_at
 
     def _generation_of(self, standings: dict[int, Standing]) -> int:
         """Of every rule set here, as far as it can be told."""
-        words = [str(self._base_chains.generation())]
+        words = [str(self._looked_at)]
         if self.flavour == "legacy":
             words += [self._structures[family] for family in standings]
+            words += [str(self._is_trusted(family, now)) for family, now in standings.items()]
             for names in ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"):
                 words.append(Path(names).read_text() if Path(names).exists() else "")
         return zlib.crc32("\n".join(words).encode())
