@@ -38,6 +38,8 @@ def build_plan(config: Config, resolve: Resolve, table: str = "ipsecmon") -> Pla
         tunnels=tuple(tunnel for way in _WAYS for tunnel in _tunnels(config, way, groups, peers, nfmarks)),
         nfmark_mask=config.nfmark.mask,
         receive_buffer=config.nflog.receive_buffer_octets,
+        backend=config.backend,
+        nfacct=config.nflog.nfacct,
     )
     plan.check()
     return plan

@@ -19,6 +19,7 @@ class RuleKeeper:
     def __init__(self, wired: Wired) -> None:
         self._wired = wired
         self.nfmarks_refused: list[str] = []
+        self._noted: list[str] = []
 
     def install(self) -> None:
         """What is made now begins at 0; the store knows that at once, lest a kill make it a baseline."""
@@ -30,6 +31,10 @@ class RuleKeeper:
         newborn = [Reading(one.key, 0, 0, one.birth) for one in after.readings if one.birth not in old]
         self._wired.store.save_readings(newborn, self._wired.clock.now().wall_ns)
         self._say(applied.nfmarks_refused)
+        for note in applied.notes:
+            if note not in self._noted:
+                _logger.warning("rules backend=%s note=%s", applied.backend, note)
+        self._noted = list(applied.notes)
 
     def check(self, missing: Sequence[CounterKey]) -> int:
         """A rule set of this router has changed: if ours no longer stands, put it back.

@@ -82,7 +82,7 @@ class Wired:
 
     def know_saved(self, keys: Sequence[CounterKey]) -> None:
         """Counters of an earlier config are read once more: what passed since belongs to the line."""
-        self.rules.know({object_name(key): key for key in keys})
+        self.rules.know({object_name(key): key for key in keys}, self.store.readings())
         tapped = {tap.key for tap in self.plan.taps()}
         for line, parts in self.lines.items():
             parts.extend(

@@ -5,23 +5,28 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import click
 
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
-from ipsecmon.config import load
+from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
 from ipsecmon.errors import StoreError
-from ipsecmon.ruleset.model import Plan
+from ipsecmon.ruleset.iptables import show as render_iptables
+from ipsecmon.ruleset.model import BACKENDS
 from ipsecmon.ruleset.nft import render
 
 if TYPE_CHECKING:
     from ipsecmon.agent.wiring import Wired
 
 __all__ = ["rules_group"]
+
+backend_option = click.option(
+    "--backend", type=click.Choice(BACKENDS), help="What installs the rules, instead of the config's."
+)
 
 
 @click.group("rules")
@@ -31,53 +36,60 @@ def rules_group() -> None:
 
 @rules_group.command("show")
 @config_option
-def show(config_file: Path) -> None:
-    """Print the rules as nft text, as for a router that does no NAT, and the NFLOG groups."""
-    plan = _plan(config_file)
+@backend_option
+def show(config_file: Path, backend: Optional[str]) -> None:
+    """Print the rules, as for a router that does no NAT, and the NFLOG groups.
+
+    As nft text; with an iptables backend as text for iptables-restore and ip6tables-restore.
+    """
+    plan = build_plan(_config(config_file, backend), resolve_host)
     for tap in plan.taps():  # the object's name is made of safe characters; the user's name might not be
         click.echo(f"# group {tap.group}: {tap.object_name}")
-    click.echo(render(plan), nl=False)
+    click.echo(render_iptables(plan) if plan.backend.startswith("iptables") else render(plan), nl=False)
 
 
 @rules_group.command("install")
 @config_option
-def install(config_file: Path) -> None:
+@backend_option
+def install(config_file: Path, backend: Optional[str]) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
-    config = load(config_file)
+    config = _config(config_file, backend)
     plan = build_plan(config, resolve_host)
     with separated(plan) as helper:
         # this loads numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.wiring import build_wired
 
-        refused = _install(build_wired(config.model_copy(update={"sinks": []}), plan, helper))
-    for reason in refused:
-        click.echo(f"packets are not tagged by nfmark: {reason}", err=True)
+        remarks = _install(build_wired(config.model_copy(update={"sinks": []}), plan, helper))
+    for remark in remarks:
+        click.echo(remark, err=True)
     click.echo("rules installed")
 
 
 @rules_group.command("remove")
 @config_option
-def remove(config_file: Path) -> None:
+@backend_option
+def remove(config_file: Path, backend: Optional[str]) -> None:
     """Remove the rules and their counters. A running agent would put them back: stop it first."""
-    with separated(_plan(config_file)) as helper:
+    with separated(build_plan(_config(config_file, backend), resolve_host)) as helper:
         helper.remove_rules()
     click.echo("rules removed")
 
 
 @rules_group.command("status")
 @config_option
-def status(config_file: Path) -> None:
+@backend_option
+def status(config_file: Path, backend: Optional[str]) -> None:
     """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
-    with separated(_plan(config_file)) as helper:
+    with separated(build_plan(_config(config_file, backend), resolve_host)) as helper:
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)
 
 
 def _install(wired: Wired) -> list[str]:
-    """Why packets are not tagged. Counters made here begin at 0, and the store learns it, so that what passes
-    before the agent starts counts. Without the store (an agent runs and has it, or it is another user's)
-    rules are installed all the same.
+    """What is to be known about the rules. Counters made here begin at 0, and the store learns it, so that
+    what passes before the agent starts counts. Without the store (an agent runs and has it, or it is another
+    user's) rules are installed all the same.
     """
     from ipsecmon.agent.rulekeeper import RuleKeeper
 
@@ -95,8 +107,11 @@ def _install(wired: Wired) -> list[str]:
             pass
         finally:
             wired.store.stop()
-    return wired.helper.apply_rules().nfmarks_refused
+    applied = wired.helper.apply_rules()
+    refused = [f"packets are not tagged by nfmark: {reason}" for reason in applied.nfmarks_refused]
+    return [*refused, *applied.notes]
 
 
-def _plan(config_file: Path) -> Plan:
-    return build_plan(load(config_file), resolve_host)
+def _config(config_file: Path, backend: Optional[str]) -> Config:
+    config = load(config_file)
+    return config.model_copy(update={"backend": backend}) if backend else config

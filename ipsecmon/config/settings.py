@@ -166,6 +166,12 @@ class Nflog(Section):
         description="Receive buffer of the socket in octets, 64KiB to 1GiB; more survives longer bursts.",
     )
 
+    nfacct: Annotated[Literal["auto", "off"], Choice("auto", "off")] = Field(
+        "auto",
+        description="With an iptables backend: `auto` counts in nfacct objects where the kernel has them and "
+        "no saved iptables rules are loaded at boot; `off` counts by the rules' own counters.",
+    )
+
     @property
     def groups(self) -> tuple[int, ...]:
         """Every group number, in order, each once."""
@@ -230,8 +236,13 @@ class Config(Section):
     rules: Annotated[Literal["managed"], Choice("managed", later=("manual", "off"))] = Field(
         "managed", description="Who installs the counting rules: `managed` means ipsecmon does."
     )
-    backend: Annotated[Literal["auto", "nft"], Choice("auto", "nft", later=("iptables",))] = Field(
-        "auto", description="How rules are installed; `auto` takes nft."
+    backend: Annotated[
+        Literal["auto", "nft", "iptables", "iptables-nft", "iptables-legacy"],
+        Choice("auto", "nft", "iptables", "iptables-nft", "iptables-legacy"),
+    ] = Field(
+        "auto",
+        description="What installs the rules: `auto` takes nft where it works, else iptables; `iptables` "
+        "takes its nft flavour where that works, else its legacy one.",
     )
     nfmark: Nfmark = Field(as_written({}), description="Packet marks.")
     lines: Annotated[tuple[Line, ...], OneOrMany(1), NotEmpty] = Field(

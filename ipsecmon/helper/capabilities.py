@@ -12,6 +12,7 @@ __all__ = ["CAP_NET_ADMIN", "drop_all", "effective", "keep_net_admin", "pass_on_
 
 CAP_SETPCAP = 8
 CAP_NET_ADMIN = 12
+CAP_NET_RAW = 13
 
 _CAPSET_VERSION_3 = 0x20080522
 _PR_CAPBSET_DROP = 24
@@ -58,19 +59,26 @@ def pass_on_net_admin() -> None:
         _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, CAP_NET_ADMIN)
 
 
-def keep_net_admin() -> None:
-    """Keep CAP_NET_ADMIN for this process and the programs it executes, and nothing else."""
-    bit = 1 << CAP_NET_ADMIN
-    _limit_future(keep=CAP_NET_ADMIN)
-    _set(bit, bit, bit)
-    _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, CAP_NET_ADMIN)
+def keep_net_admin(net_raw_too: bool = False) -> None:
+    """Keep CAP_NET_ADMIN for this process and the programs it executes, and nothing else.
+
+    net_raw_too: and CAP_NET_RAW, if it is there; the socket of iptables-legacy needs it.
+    """
+    kept = [CAP_NET_ADMIN]
+    if net_raw_too and effective() >> CAP_NET_RAW & 1:
+        kept.append(CAP_NET_RAW)
+    bits = sum(1 << capability for capability in kept)
+    _limit_future(*kept)
+    _set(bits, bits, bits)
+    for capability in kept:
+        _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, capability)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_all() -> None:
     """Give up every capability, now and for whatever this process executes. Call before any thread."""
     _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
-    _limit_future(keep=-1)
+    _limit_future()
     _set(0, 0, 0)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     threads = [entry.name for entry in Path("/proc/self/task").iterdir()]
@@ -78,12 +86,12 @@ def drop_all() -> None:
         raise MissingCapability("a thread kept its capabilities: this is an error in ipsecmon")
 
 
-def _limit_future(keep: int) -> None:
+def _limit_future(*kept: int) -> None:
     if not effective() >> CAP_SETPCAP & 1:
         return  # no root: there is nothing that an execve could bring back
     _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
     for capability in range(64):
-        if capability != keep and _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
+        if capability not in kept and _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
             break  # EINVAL: past the last one that this kernel knows
 
 

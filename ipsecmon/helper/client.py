@@ -90,7 +90,7 @@ class Helper:
         """Every named counter of our table, read together."""
         answer, _ = self._ask("counters")
         counters = [NamedCounter(*values) for values in answer["counters"]]
-        return CounterDump(answer["table"], answer["generation"], counters)
+        return CounterDump(answer["table"], answer["generation"], counters, answer["reloadable"])
 
     def apply_rules(self) -> Applied:
         answer, _ = self._ask("rules-apply")

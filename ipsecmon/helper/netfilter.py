@@ -57,11 +57,13 @@ def open_nflog(groups: Iterable[int], receive_buffer: int) -> socket.socket:
 
 class CounterDump(NamedTuple):
     """table: the handle of this life of the table, 0 if there is none. generation: changes with every
-    change of any rule set in this network namespace."""
+    change of any rule set in this network namespace. reloadable: whoever saves the rules with their
+    counters can bring this very life back with old values."""
 
     table: int
     generation: int
     counters: list[NamedCounter]
+    reloadable: bool = False
 
 
 class CounterReader:

@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.programs import find, output, run
-from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_tables
+from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_chains, without_tables
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.ruleset.nft import plan_chain, render, render_removal
 
-__all__ = ["Applied", "adapted", "apply_rules", "remove_rules", "rules_stand"]
+__all__ = [
+    "OUR_PREFIXES",
+    "Applied",
+    "adapted",
+    "apply_rules",
+    "nft_works",
+    "remove_rules",
+    "rules_stand",
+    "stands_in_nft",
+]
 
 _IPTABLES_SAVE = ("iptables-save", "iptables-legacy-save", "ip6tables-save", "ip6tables-legacy-save")
 _QDISC = re.compile(r"^qdisc (\S+) (\S+) dev (\S+)", re.MULTILINE)
 OUR_TABLES = ("ipsecmon", "ipsecmon_live")
+OUR_PREFIXES = tuple(f"{table}-" for table in OUR_TABLES)  # of chains of iptables
 
 
 class Applied(NamedTuple):
-    """nfmarks_refused: why packets are not tagged; empty: they are, or nothing asks for it."""
+    """nfmarks_refused: why packets are not tagged; empty: they are, or nothing asks for it.
+
+    notes: what these rules can't tell on this router. backend: what has installed them.
+    """
 
     does_nat: bool
     nfmarks_refused: list[str]
+    notes: Sequence[str] = ()
+    backend: str = "nft"
 
 
 def apply_rules(plan: Plan) -> Applied:
@@ -55,8 +71,9 @@ def rules_stand(plan: Plan) -> bool:
 
 def adapted(plan: Plan) -> tuple[Plan, list[str]]:
     """The plan as this router allows it, and why nfmarks are left alone if they are."""
-    nft_text = without_tables(_nft("-s", "-t", "list", "ruleset"), OUR_TABLES)
-    iptables_text = "".join(map(output, _IPTABLES_SAVE))
+    nft_text = without_tables(output("nft", "-s", "-t", "list", "ruleset"), OUR_TABLES)
+    nft_text = without_chains(nft_text, OUR_PREFIXES)
+    iptables_text = without_chains("".join(map(output, _IPTABLES_SAVE)), OUR_PREFIXES)
     fitted = replace(plan, does_nat=does_nat(nft_text, iptables_text))
     if not plan.writes_nfmarks():
         return fitted, []
@@ -69,6 +86,17 @@ def adapted(plan: Plan) -> tuple[Plan, list[str]]:
     }
     refused = nfmark_overlaps(listings, plan.nfmark_mask)
     return (fitted.without_nfmarks() if refused else fitted), refused
+
+
+def nft_works() -> bool:
+    """Whether nft(8) is there and the kernel answers it."""
+    program = find("nft")
+    return program is not None and run(program, ("list", "tables")).returncode == 0
+
+
+def stands_in_nft(plan: Plan) -> bool:
+    """Whether there is a table of this plan's name."""
+    return bool(_table(plan.table))
 
 
 def _stale_chains(table: str, text: str) -> list[str]:

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 import socket
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ipsecmon.errors import DecodeError, RulesRefused, SourceError
+from ipsecmon.helper.backends import Rules, needs_net_raw
 from ipsecmon.helper.capabilities import keep_net_admin
-from ipsecmon.helper.netfilter import CounterReader, open_nflog
-from ipsecmon.helper.rules import apply_rules, remove_rules, rules_stand
+from ipsecmon.helper.netfilter import open_nflog
 from ipsecmon.ruleset.model import Plan
 
 __all__ = ["MAX_REQUEST", "Server"]
@@ -27,7 +27,7 @@ class Server:
     def __init__(self, connection: socket.socket, plan: Plan) -> None:
         self._connection = connection
         self._plan = plan
-        self._counters: Optional[CounterReader] = None
+        self._rules = Rules(plan)
         self._verbs: dict[bytes, Callable[[], Answer]] = {
             b"open-nflog": self._open_nflog,
             b"counters": self._read_counters,
@@ -39,7 +39,7 @@ class Server:
     def run(self) -> None:
         """Returns when main has gone, or has said what is not in the protocol."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides
-        keep_net_admin()
+        keep_net_admin(net_raw_too=needs_net_raw(self._plan))
         pending = b""
         while True:
             received = self._connection.recv(MAX_REQUEST)
@@ -74,16 +74,14 @@ class Server:
         return {"descriptor": nflog.detach(), "requests": len(groups)}
 
     def _read_counters(self) -> Answer:
-        if self._counters is None:
-            self._counters = CounterReader(self._plan.table)
-        return self._counters.read()._asdict()
+        return self._rules.read()._asdict()
 
     def _apply(self) -> Answer:
-        return apply_rules(self._plan)._asdict()
+        return self._rules.apply()._asdict()
 
     def _remove(self) -> Answer:
-        remove_rules(self._plan)
+        self._rules.remove()
         return {}
 
     def _verify(self) -> Answer:
-        return {"stand": rules_stand(self._plan)}
+        return {"stand": self._rules.stand()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-__all__ = ["does_nat", "nfmark_overlaps", "without_tables"]
+__all__ = ["does_nat", "nfmark_overlaps", "without_chains", "without_tables"]
 
 _ALL_BITS = 0xFFFFFFFF
 _TABLE = re.compile(r"^table \S+ \S+ \{$.*?^\}$\n?", re.MULTILINE | re.DOTALL)
@@ -29,6 +29,13 @@ def without_tables(nft_text: str, names: tuple[str, ...]) -> str:
     """A ruleset listing less the inet tables named."""
     heads = tuple(f"table inet {name} {{" for name in names)
     return _TABLE.sub(lambda found: "" if found.group().startswith(heads) else found.group(), nft_text)
+
+
+def without_chains(text: str, prefixes: tuple[str, ...]) -> str:
+    """What nft(8) or iptables-save(8) printed, less the chains whose names begin so, and jumps to them."""
+    names = "|".join(map(re.escape, prefixes))
+    text = re.sub(rf"^\tchain (?:{names})\S* \{{$.*?^\t\}}$\n?", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(rf"^.*(?:-A|-j|jump|goto) (?:{names}).*\n?", "", text, flags=re.MULTILINE)
 
 
 def does_nat(nft_text: str, iptables_text: str) -> bool:

@@ -22,9 +22,11 @@ from typing import Any, Optional
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 
-__all__ = ["Kind", "Match", "Part", "Plan", "Tap", "Tunnel", "object_name"]
+__all__ = ["BACKENDS", "Kind", "Match", "Part", "Plan", "Tap", "Tunnel", "object_name"]
 
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
+BACKENDS = ("auto", "nft", "iptables", "iptables-nft", "iptables-legacy")
+_HOW_INSTALLED = ("backend", "nfacct")
 _SAFE_TABLE = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -112,6 +114,8 @@ class Plan:
     """The whole rule set of one agent. Parts and tunnels are in order: first match wins.
 
     does_nat: this router translates addresses, so a leaving packet's own source is not the LAN's.
+    backend: what installs it; nfacct: whether iptables rules may count in nfacct objects. Both as the
+    config has them; neither is a part of what is counted.
     """
 
     table: str
@@ -121,6 +125,8 @@ class Plan:
     nfmark_mask: int = 0
     receive_buffer: int = 32 << 20
     does_nat: bool = False
+    backend: str = "auto"
+    nfacct: str = "auto"
 
     def taps(self) -> Iterator[Tap]:
         for part in self.parts:
@@ -164,6 +170,11 @@ class Plan:
     def encode(self) -> str:
         return json.dumps(asdict(self))
 
+    def digest(self) -> str:
+        """Names what is counted and how, whatever installs it: 64 hexadecimal digits."""
+        counted = {name: value for name, value in asdict(self).items() if name not in _HOW_INSTALLED}
+        return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
+
     @staticmethod
     def decode(text: str) -> Plan:
         """A checked plan from encode()'s text. Raises ConfigError, ValueError, TypeError or KeyError."""
@@ -185,6 +196,8 @@ def _check_names(plan: Plan) -> None:
     for interface in plan.interfaces:
         if not _SAFE_INTERFACE.fullmatch(interface):
             raise ConfigError(f"interface name {interface!r} cannot be used in a rule: rename the interface")
+    if plan.backend not in BACKENDS or plan.nfacct not in ("auto", "off"):
+        raise ConfigError(f"backend {plan.backend!r} with nfacct {plan.nfacct!r} is not known")
     names = [tap.object_name for tap in plan.taps()]
     if len(set(names)) != len(names):
         raise ConfigError("two counters have the same name, direction and observation point")
@@ -256,4 +269,6 @@ def _plan(data: dict[str, Any]) -> Plan:
         nfmark_mask=int(data["nfmark_mask"]),
         receive_buffer=int(data["receive_buffer"]),
         does_nat=bool(data["does_nat"]),
+        backend=str(data["backend"]),
+        nfacct=str(data["nfacct"]),
     )

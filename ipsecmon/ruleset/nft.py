@@ -13,7 +13,6 @@ word of the user's gets into it.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator
 
@@ -50,7 +49,7 @@ def render_removal(plan: Plan) -> str:
 
 def plan_chain(plan: Plan) -> str:
     """The name of an empty chain that says which plan is installed."""
-    return "plan_" + hashlib.sha256(plan.encode().encode()).hexdigest()[:16]
+    return "plan_" + plan.digest()[:16]
 
 
 def _chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:

@@ -55,6 +55,7 @@ class Agent:
         before: Sequence[str] = (),
     ) -> None:
         self._before = before
+        self.settings = settings
         self._among = among
         self._role = role
         self._log = folder / "agent.log"

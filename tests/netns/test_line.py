@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.agent import IPSECMON, Agent, volume
+from tests.netns.backends import BACKENDS
 from tests.netns.exchange import LINK_HEADER, Volume
 from tests.netns.topology import FAR, FAR6, WAN, Topology
 
@@ -32,9 +33,13 @@ table ip nat {
 """
 
 
+# what depends on how rules are made; rules and counting are otherwise those of test_backends.py
+EACH = pytest.mark.parametrize("agent", ["nft", "iptables-nft"], indirect=True)
+
+
 @pytest.fixture
-def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
-    made = Agent(topology, tmp_path, GUESTS)
+def agent(topology: Topology, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
+    made = Agent(topology, tmp_path, {**GUESTS, **BACKENDS[getattr(request, "param", "nft")]})
     yield made
     made.end()
 
@@ -50,6 +55,7 @@ def line_equals_nic(agent: Agent) -> dict[str, Volume]:
     return line
 
 
+@EACH
 def test_a_masqueraded_host_is_counted_by_its_lan_address_both_ways(topology: Topology, agent: Agent) -> None:
     topology.run("router", "nft", "-f", "-", text=MASQUERADE)
     agent.start()
@@ -61,6 +67,7 @@ def test_a_masqueraded_host_is_counted_by_its_lan_address_both_ways(topology: To
         assert rows["other", direction, "wire"]["packets"] == 0
 
 
+@EACH
 def test_nat_that_comes_later_is_noticed(topology: Topology, agent: Agent) -> None:
     agent.start()
     topology.run("lan", "ping", "-q", "-c", "3", "-i", "0.01", FAR)
@@ -101,6 +108,7 @@ def test_conntrack_is_left_alone_where_nothing_translates(topology: Topology, ag
     assert " ct " not in topology.run("router", "nft", "list", "ruleset")
 
 
+@EACH
 def test_what_the_router_itself_sends_to_many_is_counted_once(topology: Topology, agent: Agent) -> None:
     """Broadcast, joined multicast (the kernel loops a copy back), IPv6 to all nodes."""
     agent.start()
@@ -115,6 +123,7 @@ def test_what_the_router_itself_sends_to_many_is_counted_once(topology: Topology
     assert line["out"].packets >= 25
 
 
+@EACH
 def test_a_router_that_talks_on_its_own_adds_up_to_its_nic(topology: Topology, agent: Agent) -> None:
     """Duplicate address detection, MLD, router solicitations: some of it from the address ::."""
     agent.start()
@@ -131,6 +140,7 @@ def test_a_router_that_talks_on_its_own_adds_up_to_its_nic(topology: Topology, a
     assert line["out"].packets >= 3
 
 
+@EACH
 def test_unknown_protocols_and_fragments_have_their_place(topology: Topology, agent: Agent) -> None:
     agent.start()
     odd = "import socket\nfor p in [99, 132, 47]:\n  s = socket.socket(2, 3, p)\n"
@@ -146,6 +156,7 @@ def test_unknown_protocols_and_fragments_have_their_place(topology: Topology, ag
         assert volume(row) == volume(row, "nflog_")
 
 
+@EACH
 @pytest.mark.parametrize("to", [FAR, FAR6])
 def test_esp_and_ike_in_the_clear_kernel_are_told_by_their_numbers(
     topology: Topology, agent: Agent, to: str
@@ -184,6 +195,18 @@ def test_the_installed_ruleset_can_be_saved_and_loaded_again(topology: Topology,
     saved = topology.run("router", "nft", "list", "ruleset")
     topology.run("router", "nft", "flush", "ruleset")
     topology.run("router", "nft", "-f", "-", text=saved)
+
+    assert "rules stand" in agent.call("rules", "status")
+
+
+@pytest.mark.parametrize("agent", ["iptables-nft", "iptables-legacy-no-nfacct"], indirect=True)
+def test_iptables_rules_can_be_saved_and_loaded_again(topology: Topology, agent: Agent) -> None:
+    agent.call("rules", "install")
+    for program in ("iptables", "ip6tables"):
+        flavour = agent.settings["backend"].partition("-")[2]
+        saved = topology.run("router", f"{program}-{flavour}-save")
+        topology.run("router", f"{program}-{flavour}", "-t", "mangle", "-F")
+        topology.run("router", f"{program}-{flavour}-restore", text=saved)
 
     assert "rules stand" in agent.call("rules", "status")
 

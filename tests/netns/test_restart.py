@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.netns.agent import Agent, volume
+from tests.netns.backends import BACKENDS
 from tests.netns.exchange import TRAFFIC, Volume, exchange_udp
 from tests.netns.topology import FAR, LAN, Topology
 
@@ -22,9 +23,13 @@ IN = ("voip", "in", "wire")
 NOBODY = 65534
 
 
+SOME = pytest.mark.parametrize("agent", ["nft", "iptables-nft-no-nfacct"], indirect=True)
+EACH = pytest.mark.parametrize("agent", list(BACKENDS), indirect=True)
+
+
 @pytest.fixture
-def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
-    made = Agent(topology, tmp_path, VOIP)
+def agent(topology: Topology, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Agent]:
+    made = Agent(topology, tmp_path, {**VOIP, **BACKENDS[getattr(request, "param", "nft")]})
     yield made
     made.end()
 
@@ -41,6 +46,15 @@ def start_sending(topology: Topology, packets: int, rate: int) -> subprocess.Pop
     """The same without waiting for its end, and with nobody at the far end's port."""
     amount = ("--packets", str(packets), "--rate", str(rate), "--sizes", "12,472,1372")
     return topology.start("lan", *TRAFFIC, "send", FAR, "5060", *amount)
+
+
+def flush(topology: Topology, agent: Agent) -> None:
+    """As firewall scripts do it."""
+    topology.run("router", "nft", "flush", "ruleset")
+    if agent.settings["backend"].startswith("iptables-legacy"):
+        for program in ("iptables-legacy", "ip6tables-legacy"):
+            topology.run("router", program, "-t", "mangle", "-F")
+            topology.run("router", program, "-t", "mangle", "-X")
 
 
 def both(first: Volume, second: Volume) -> Volume:
@@ -62,6 +76,7 @@ def test_totals_are_exact_after_kill_9_and_five_seconds_of_traffic(topology: Top
     assert meanwhile.packets <= row["bridged_packets"] <= before.packets + meanwhile.packets
 
 
+@SOME
 def test_totals_are_exact_when_it_is_killed_and_started_under_traffic(
     topology: Topology, agent: Agent
 ) -> None:
@@ -167,6 +182,7 @@ def test_the_helper_ends_with_main_and_the_groups_are_free(topology: Topology, a
     agent.start()
 
 
+@SOME
 def test_counters_keep_their_values_when_the_rules_are_installed_again(
     topology: Topology, agent: Agent
 ) -> None:
@@ -179,13 +195,14 @@ def test_counters_keep_their_values_when_the_rules_are_installed_again(
     assert volume(row) == volume(row, "nflog_") == both(first, second)
 
 
+@EACH
 def test_rules_that_somebody_flushed_are_put_back_within_an_interval(
     topology: Topology, agent: Agent
 ) -> None:
     agent.start()
     first = send(topology, 500)
     agent.report()
-    topology.run("router", "nft", "flush", "ruleset")
+    flush(topology, agent)
     time.sleep(1.5)  # one interval
     second = send(topology, 700)
 
@@ -214,6 +231,60 @@ def test_a_rule_set_that_was_dumped_and_loaded_again_counts_nothing_twice(
     topology.run("router", "nft", "-f", "-", text=f"flush ruleset\n{dumped}")
     agent.start()
     assert volume(agent.counters()[OUT]) == both(first, second)
+
+
+@pytest.mark.parametrize("agent", ["iptables-nft-no-nfacct", "iptables-legacy-no-nfacct"], indirect=True)
+def test_iptables_rules_that_were_dumped_and_loaded_with_counters_count_nothing_twice(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    first = send(topology, 500)
+    agent.report()
+    programs = [f"{name}-{agent.settings['backend'].partition('-')[2]}" for name in ("iptables", "ip6tables")]
+    dumped = {program: topology.run("router", f"{program}-save", "-c") for program in programs}
+    second = send(topology, 300)
+    agent.report()
+    for program, text in dumped.items():
+        topology.run("router", f"{program}-restore", "-c", text=text)
+    time.sleep(1.5)  # one interval
+    third = send(topology, 200)
+
+    row = agent.counters()[OUT]
+    assert volume(row) == volume(row, "nflog_") == both(both(first, second), third)
+    agent.kill()
+    for program, text in dumped.items():
+        topology.run("router", f"{program}-restore", "-c", text=text)
+    agent.start()
+    assert volume(agent.counters()[OUT]) == both(both(first, second), third)
+
+
+@pytest.mark.parametrize("agent", ["iptables-nft-no-nfacct", "iptables-legacy-no-nfacct"], indirect=True)
+def test_rules_are_replaced_under_traffic_without_missing_a_packet(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    sender = start_sending(topology, 20_000, rate=4000)
+    for _ in range(3):
+        agent.call("rules", "install")
+    sent, _ = sender.communicate(timeout=60)
+
+    row = agent.counters()[OUT]
+    assert row["packets"] == row["nflog_packets"] == 20_000
+    assert f'"octets": {row["octets"]}' in sent
+
+
+def test_another_backend_takes_over_and_nothing_is_counted_or_copied_twice(
+    topology: Topology, tmp_path: Path
+) -> None:
+    sent = []
+    for backend in ("nft", "iptables-nft", "iptables-legacy", "iptables-nft-no-nfacct", "nft"):
+        agent = Agent(topology, tmp_path, {**VOIP, **BACKENDS[backend]})
+        try:
+            agent.start()
+            sent.append(send(topology, 100))
+            row = agent.counters()[OUT]
+            assert row["packets"] == row["nflog_packets"] == 100 * len(sent), backend
+            assert agent.stop() == 0
+        finally:
+            agent.end()
 
 
 def test_a_counter_that_left_the_config_is_counted_to_its_end(topology: Topology, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import GroupInUse, HelperGone, RulesRefused
 from ipsecmon.helper.client import Helper
-from ipsecmon.helper.rules import apply_rules
+from ipsecmon.helper.rules import Applied, apply_rules
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import object_name
 from ipsecmon.sources.nflog import NflogSource
@@ -47,7 +47,7 @@ def chains(helper: Helper) -> set[str]:
 
 def test_rules_are_applied_verified_and_removed_without_a_trace(helper: Helper) -> None:
     assert not helper.rules_stand()
-    assert helper.apply_rules() == (False, [])
+    assert helper.apply_rules() == Applied(False, [], [])
     assert helper.rules_stand()
     helper.remove_rules()
     assert not helper.rules_stand()

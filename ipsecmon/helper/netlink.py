@@ -1,0 +1,60 @@
+"""One request and its answer over a netfilter netlink socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Callable
+
+from ipsecmon.wire.netlink import NLMSG_DONE, NLMSG_ERROR, Message, decode_error, pull_messages
+from ipsecmon.wire.nflog_config import NETLINK_NETFILTER
+
+__all__ = ["Netfilter"]
+
+_TIMEOUT_S = 5.0
+_RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
+
+
+class Netfilter:
+    """Raises OSError with the kernel's own number where it refuses, TimeoutError if it does not answer."""
+
+    def __init__(self) -> None:
+        self._sequence = 0
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+        )
+        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.bind((0, 0))
+
+    def ask(self, encode: Callable[[int], bytes]) -> tuple[bytes, Message]:
+        """The first message that answers, or the acknowledgement. encode: of a sequence number."""
+        return next(self._answers(encode))
+
+    def dump(self, encode: Callable[[int], bytes]) -> Iterator[tuple[bytes, Message]]:
+        """Every message up to the end of the dump."""
+        for buffer, message in self._answers(encode):
+            if message.kind == NLMSG_DONE:
+                return
+            yield buffer, message
+
+    def is_there(self, encode: Callable[[int], bytes]) -> bool:
+        """Whether the kernel answers anything but that there is no such thing."""
+        try:
+            self.ask(encode)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _answers(self, encode: Callable[[int], bytes]) -> Iterator[tuple[bytes, Message]]:
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        self._socket.send(encode(self._sequence))
+        while True:
+            buffer = self._socket.recv(_RECEIVE)
+            for message in pull_messages(buffer):
+                if message.sequence != self._sequence:
+                    continue
+                code = decode_error(buffer, message) if message.kind == NLMSG_ERROR else 0
+                if code:
+                    raise OSError(code, os.strerror(code))
+                yield buffer, message

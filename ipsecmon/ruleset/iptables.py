@@ -1,0 +1,219 @@
+"""A Plan as chains of table mangle, in the words of iptables-restore(8).
+
+All chains are our own; a set of them bears a letter, so that a new set can be made beside the old one
+and the jumps be switched from one to the other in one transaction. Counting rules are the ones with
+NFLOG: each packet of a tap meets exactly one of them. Hooks are mangle's PREROUTING, POSTROUTING and, for
+what we send to many, OUTPUT: the kernel loops a copy of that through POSTROUTING. mangle stands before
+NAT in both directions; what ruleset.iptables_matches does about it is said there.
+
+Everything in the text is a number, an address that was parsed, or a name made here: no word of the
+user's gets into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable, Iterator
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from ipsecmon.model import Direction
+from ipsecmon.ruleset.iptables_matches import match_conditions
+from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
+from ipsecmon.ruleset.nft import THRESHOLD
+
+__all__ = ["FAMILIES", "HOOKS", "Chains", "Shape", "chains", "digest_of", "marker", "prefix", "show"]
+
+FAMILIES = (4, 6)
+HOOKS = {"PREROUTING": "arriving", "OUTPUT": "to_many", "POSTROUTING": "leaving"}
+_SNAP = {4: 28, 6: 48}  # octets: IP header, ports or SPI; nothing of the payload
+_SNAP_NATT = {4: 36, 6: 56}  # octets: the SPI stands behind the UDP header
+_TO_MANY = {4: "-m addrtype --dst-type BROADCAST,MULTICAST", 6: "-d ff00::/8"}
+# a packet of ours: from an own address, or from none yet (DAD, MLD and IGMP before there is one)
+_FROM_HERE = {
+    4: ("-m addrtype --src-type LOCAL", "-s 0.0.0.0/32"),
+    6: ("-m addrtype --src-type LOCAL", "-s ::/128"),
+}
+# cBPF: a UDP length of 9 is a keepalive, a first word of 0 the non-ESP marker (RFC 3948 2.2, 2.3). IPv4 with
+# its options; in IPv6 UDP must stand right behind the fixed header, else the packet counts as NAT-T ESP.
+_IKE_ON_4500 = {
+    4: '-m bpf --bytecode "7,177 0 0 0,72 0 0 4,21 2 0 9,64 0 0 8,21 0 1 0,6 0 0 65535,6 0 0 0"',
+    6: '-m bpf --bytecode "8,48 0 0 6,21 0 5 17,40 0 0 44,21 2 0 9,32 0 0 48,21 0 1 0,6 0 0 65535,6 0 0 0"',
+}
+_NAME_ROOM = 13  # octets of a prefix: with a letter and a digest, a chain's name keeps below 28
+
+Chains = dict[str, list[str]]
+
+
+class Shape(NamedTuple):
+    """What the kernel has. xfrm: IPsec, and the policy match; bpf, nfacct: these matches."""
+
+    xfrm: bool = True
+    bpf: bool = True
+    nfacct: bool = False
+
+
+def prefix(plan: Plan) -> str:
+    """What every name of ours begins with. A table's name has no '-', so two agents' never meet."""
+    if len(plan.table) <= _NAME_ROOM:
+        return f"{plan.table}-"
+    return f"{plan.table[:6]}_{hashlib.sha256(plan.table.encode()).hexdigest()[:6]}-"
+
+
+def digest_of(tap: Tap) -> str:
+    """The tap's name in chains and nfacct objects: the last part of its object_name."""
+    return tap.object_name.rpartition("_")[2]
+
+
+def marker(chains_of_set: Chains) -> str:
+    """Eight digits that tell one set of rules from another."""
+    text = "\n".join(f"{name} {rule}" for name, rules in chains_of_set.items() for rule in rules)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def chains(plan: Plan, family: int, shape: Shape, letter: str = "a") -> Chains:
+    """Every chain of one set with its rules, less `-A CHAIN`. A called chain comes before its callers."""
+    return _Set(plan, family, shape, letter).chains()
+
+
+def show(plan: Plan, shape: Shape = Shape()) -> str:  # noqa: B008  # an immutable value
+    """One text for both families' restore programs: `-4` and `-6` stand before what one of them ignores."""
+    four, six = (chains(plan, family, shape) for family in FAMILIES)
+    lines = ["*mangle", *(f":{name} - [0:0]" for name in four)]
+    for name, rules in four.items():
+        lines += [f"{family}-A {name} {rule}" for family, rule in _merged(rules, six[name])]
+    lines += [f"-I {hook} 1 -j {prefix(plan)}a-{chain}" for hook, chain in HOOKS.items()]
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def _merged(four: list[str], six: list[str]) -> Iterator[tuple[str, str]]:
+    for kind, start4, end4, start6, end6 in SequenceMatcher(None, four, six, autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield from (("", rule) for rule in four[start4:end4])
+        else:
+            yield from (("-4 ", rule) for rule in four[start4:end4])
+            yield from (("-6 ", rule) for rule in six[start6:end6])
+
+
+class _Set:
+    def __init__(self, plan: Plan, family: int, shape: Shape, letter: str) -> None:
+        self._plan = plan
+        self._family = family
+        self._shape = shape
+        self._name = f"{prefix(plan)}{letter}-"
+
+    def chains(self) -> Chains:
+        plan, found = self._plan, Chains()
+        for part in plan.parts:
+            natt = part.kind in (Kind.PEER, Kind.NATT)
+            found[self._of(part.tap)] = [*self._tag(part.nfmark), *self._tap(part.tap, natt)]
+        for tunnel in plan.tunnels:
+            for inside in tunnel.inside:
+                found[self._of(inside.tap)] = self._tap(inside.tap)
+            found[self._of(tunnel.tap)] = self._tunnel(tunnel)
+        for way in (Direction.IN, Direction.OUT):
+            found[f"{self._name}line_{way.value}"] = list(self._dispatch_parts(way))
+            found[f"{self._name}inner_{way.value}"] = list(self._dispatch_tunnels(way))
+        for name, rules in self._hooked():
+            found[f"{self._name}{name}"] = rules
+        return found
+
+    def _of(self, tap: Tap) -> str:
+        return self._name + digest_of(tap)
+
+    def _hooked(self) -> Iterator[tuple[str, list[str]]]:
+        interfaces, to_many = self._plan.interfaces, _TO_MANY[self._family]
+        not_ours = "-m addrtype ! --src-type LOCAL"
+        yield (
+            "arriving",
+            [*self._ipsec("in"), *(f"-i {name} {not_ours} -g {self._name}line_in" for name in interfaces)],
+        )
+        clear = "-m policy --dir out --pol none " if self._shape.xfrm else ""
+        yield "to_many", [f"-o {name} {clear}{to_many} -g {self._name}line_out" for name in interfaces]
+        looped = [
+            f"-o {name} {here} {to_many} -j RETURN"
+            for name in interfaces
+            for here in _FROM_HERE[self._family]
+        ]
+        leaving = [f"-o {name} -g {self._name}line_out" for name in interfaces]
+        yield "leaving", [*self._ipsec("out"), *looped, *leaving]
+
+    def _ipsec(self, way: str) -> list[str]:
+        """Plaintext of IPsec goes its own way and does not come back: all behind this rule is clear."""
+        return [f"-m policy --dir {way} --pol ipsec -g {self._name}inner_{way}"] if self._shape.xfrm else []
+
+    def _tap(self, tap: Tap, natt_too: bool = False) -> list[str]:
+        """Count and copy. nfacct stands last, so that it counts what is copied and nothing else."""
+        counted = (
+            f"-m nfacct --nfacct-name {prefix(self._plan)}{digest_of(tap)} " if self._shape.nfacct else ""
+        )
+        copy = f"{counted}-j NFLOG --nflog-group {tap.group} --nflog-threshold {THRESHOLD} --nflog-size"
+        if not natt_too:
+            return [f"{copy} {_SNAP[self._family]}"]
+        return [f"-p 17 {copy} {_SNAP_NATT[self._family]}", f"! -p 17 {copy} {_SNAP[self._family]}"]
+
+    def _tag(self, nfmark: int | None) -> list[str]:
+        mask = self._plan.nfmark_mask
+        return [] if nfmark is None else [f"-j MARK --set-xmark 0x{nfmark & mask:08x}/0x{mask:08x}"]
+
+    def _tunnel(self, tunnel: Tunnel) -> list[str]:
+        """Its own tap, then the first drill-down that matches."""
+        rules = [*self._tag(tunnel.nfmark), *self._tap(tunnel.tap)]
+        for inside in tunnel.inside:
+            rules += self._gotos(inside.match, inside.tap)
+        return rules
+
+    def _gotos(self, match: Match, tap: Tap) -> list[str]:
+        found = match_conditions(self._plan, match, tap.direction, self._family, self._shape.bpf)
+        return [" ".join(filter(None, (conditions, f"-g {self._of(tap)}"))) for conditions in found]
+
+    def _dispatch_parts(self, way: Direction) -> Iterator[str]:
+        end, peer_end = ("--dport", "-s") if way is Direction.IN else ("--sport", "-d")
+        natt = f"-p 17 -m udp {end} 4500"
+        for part in self._plan.parts:
+            if part.tap.direction is not way:
+                continue
+            to = f"-g {self._of(part.tap)}"
+            if part.kind is Kind.IKE:
+                yield f"-p 17 -m udp {end} 500 {to}"
+                if self._shape.bpf:
+                    yield f"{natt} {_IKE_ON_4500[self._family]} {to}"
+            elif part.kind is Kind.PEER:
+                for peer in self._own(part.peers):
+                    yield f"{peer_end} {peer} -p 50 {to}"
+                    yield f"{peer_end} {peer} {natt} {to}"
+            elif part.kind in (Kind.ESP, Kind.NATT):
+                yield f"{'-p 50' if part.kind is Kind.ESP else natt} {to}"
+            else:
+                yield from self._gotos(part.match, part.tap)
+
+    def _dispatch_tunnels(self, way: Direction) -> Iterator[str]:
+        """By the outer addresses of the SA in tunnel mode; by the packet's own in transport mode."""
+        mine = [tunnel for tunnel in self._plan.tunnels if tunnel.tap.direction is way]
+        outer, own = ("src", "-s") if way is Direction.IN else ("dst", "-d")
+        policy = f"-m policy --dir {way.value} --pol ipsec --mode tunnel --tunnel-{outer}"
+        for tunnel in mine if self._shape.xfrm else ():
+            for peer in self._outer(tunnel.peers):
+                yield f"{policy} {peer} -g {self._of(tunnel.tap)}"
+        for tunnel in mine:
+            for peer in self._own(tunnel.peers):
+                yield f"{own} {peer} -g {self._of(tunnel.tap)}"
+            if not tunnel.peers:
+                yield f"-g {self._of(tunnel.tap)}"
+
+    def _own(self, peers: Iterable[str]) -> Iterator[str]:
+        """Peers of this family."""
+        parsed = (ipaddress.ip_address(peer) for peer in peers)
+        return (str(peer) for peer in parsed if peer.version == self._family)
+
+    def _outer(self, peers: Iterable[str]) -> Iterator[str]:
+        """Peers as this family's policy match can have them: it compares as many octets of an outer address
+        as its own family has (xt_policy.c, xt_policy_addr_cmp); of the other family's, the first four."""
+        for peer in map(ipaddress.ip_address, peers):
+            if peer.version == self._family:
+                yield str(peer)
+            elif self._family == 4:
+                yield str(ipaddress.IPv4Address(peer.packed[:4]))
+            else:
+                yield f"{ipaddress.IPv6Address(peer.packed + bytes(12))}/32"

@@ -1,0 +1,160 @@
+"""Every verb with iptables, both flavours, by rule counters and by nfacct, on the kernel in a namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipsecmon.helper.client import Helper
+from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.ruleset.model import Plan, object_name
+from tests.unit.ruleset.plans import rich_plan, small_plan
+
+from .conftest import require_root
+from .namespaced import WAN, in_namespace_of, namespaced, send_leaving
+
+WEB, OTHER = (
+    object_name(CounterKey(name, Direction.OUT, ObservationPoint.WIRE)).rpartition("_")[2]
+    for name in ("web", "other")
+)
+WAYS = [(backend, nfacct) for backend in ("iptables-nft", "iptables-legacy") for nfacct in ("auto", "off")]
+SAVES = "for p in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do $p-save; done"
+FOREIGN = """
+{0} -t mangle -A PREROUTING -p tcp -j ACCEPT
+{0} -t mangle -N mine
+{0} -t mangle -A POSTROUTING -j mine
+{0} -t mangle -A mine -m comment --comment 'a rule of mine' -j MARK --set-mark 0x5
+{0} -t filter -A INPUT -p udp -j ACCEPT
+"""
+
+
+@pytest.fixture(params=WAYS, ids="-nfacct-".join)
+def plan(request: pytest.FixtureRequest) -> Plan:
+    backend, nfacct = request.param
+    return replace(small_plan(), backend=backend, nfacct=nfacct)
+
+
+@pytest.fixture
+def helper(tmp_path: Path, plan: Plan) -> Iterator[Helper]:
+    require_root("iptables-nft", "iptables-legacy")
+    with namespaced(tmp_path, plan) as made:
+        made.counters()  # it is in its namespace by now
+        in_namespace_of(made, WAN)
+        yield made
+
+
+def values(helper: Helper) -> dict[str, tuple[int, int]]:
+    return {one.name: (one.octets, one.packets) for one in helper.counters().counters}
+
+
+def listed(helper: Helper) -> str:
+    """All rules, less what is no rule: comments with dates, and the counters of policies."""
+    saved = in_namespace_of(helper, SAVES)
+    lines = [line.partition(" [")[0] for line in saved.splitlines() if not line.startswith("#")]
+    return "\n".join(lines) + in_namespace_of(helper, "nft list ruleset")
+
+
+def test_rules_are_applied_verified_and_removed(helper: Helper, plan: Plan) -> None:
+    assert not helper.rules_stand()
+    assert helper.counters().table == 0
+    applied = helper.apply_rules()
+    assert (applied.backend, list(applied.notes)) == (plan.backend, [])
+    assert helper.rules_stand()
+    assert set(values(helper)) == {tap.object_name.rpartition("_")[2] for tap in plan.taps()}
+    helper.remove_rules()
+    helper.remove_rules()
+    assert not helper.rules_stand()
+    assert helper.counters().table == 0
+
+
+@pytest.mark.parametrize("foreign", ["", "iptables-nft", "iptables-legacy", "ip6tables-nft"])
+def test_removal_leaves_what_was_there_before(helper: Helper, plan: Plan, foreign: str) -> None:
+    if foreign:
+        in_namespace_of(helper, FOREIGN.format(foreign))
+    if plan.backend == "iptables-legacy":  # a legacy table can't be taken away again
+        in_namespace_of(helper, "iptables-legacy-save -t mangle; ip6tables-legacy-save -t mangle")
+    before = listed(helper)
+    helper.apply_rules()
+    helper.apply_rules()
+    assert listed(helper) != before
+    helper.remove_rules()
+    assert listed(helper) == before
+
+
+def test_what_leaves_is_counted_once_and_replacing_rules_keeps_the_values(helper: Helper) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    assert values(helper)[OTHER] == (500, 5)
+    assert sum(packets for _, packets in values(helper).values()) == 5
+    life = helper.counters().table
+    for number in range(3):
+        helper.apply_rules()
+        send_leaving(helper, 9999, 1)
+        assert values(helper)[OTHER] == (600 + 100 * number, 6 + number)
+    assert helper.counters().table == life
+    assert helper.rules_stand()
+
+
+def test_another_helper_goes_on_from_the_same_values(helper: Helper, plan: Plan, tmp_path: Path) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    smaller = replace(plan, parts=tuple(part for part in plan.parts if part.tap.name != "web"))
+    with namespaced(tmp_path, smaller, beside=helper.pid) as successor:
+        assert not successor.rules_stand()
+        assert successor.counters().table == helper.counters().table
+        successor.apply_rules()
+        assert successor.rules_stand()
+        send_leaving(helper, 9999, 1)
+        assert values(successor)[OTHER] == (600, 6)
+    assert not helper.rules_stand()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "-F",
+        "-F; {0} -t mangle -X",
+        "-D POSTROUTING 1",
+        "-F ipsecmon-a-line_out",
+        "-I POSTROUTING 1 -j ACCEPT",
+        "-I ipsecmon-a-line_out 1 -j ACCEPT",
+    ],
+)
+def test_somebody_elses_change_is_noticed_and_mended_and_no_value_falls(
+    helper: Helper, plan: Plan, damage: str
+) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    before = helper.counters()
+    in_namespace_of(helper, f"{plan.backend} -t mangle {damage.format(plan.backend)}")
+    assert not helper.rules_stand()
+    helper.apply_rules()
+    assert helper.rules_stand()
+    send_leaving(helper, 9999, 2)
+    after = helper.counters()
+    assert after.table == before.table and after.generation != before.generation
+    assert values(helper)[OTHER] == (700, 7)
+
+
+def test_values_that_somebody_restored_from_a_dump_are_not_counted_again(helper: Helper, plan: Plan) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    dump = in_namespace_of(helper, f"{plan.backend}-save -c > /tmp/$$; echo /tmp/$$").strip()
+    send_leaving(helper, 9999, 5)
+    assert values(helper)[OTHER] == (1000, 10)
+    in_namespace_of(helper, f"{plan.backend}-restore -c < {dump}")
+    assert values(helper)[OTHER] == (1000, 10)
+    helper.rules_stand() or helper.apply_rules()
+    send_leaving(helper, 9999, 1)
+    assert values(helper)[OTHER] == (1100, 11)
+    assert helper.rules_stand()
+
+
+def test_the_rich_plan_is_taken(tmp_path: Path, plan: Plan) -> None:
+    rich = replace(rich_plan(), backend=plan.backend, nfacct=plan.nfacct)
+    with namespaced(tmp_path, rich) as helper:
+        helper.apply_rules()
+        assert helper.rules_stand()
