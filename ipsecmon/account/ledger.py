@@ -98,11 +98,15 @@ class Ledger:
 
     def fold(self, packets: Packets) -> int:
         """Count header copies; returns how many came from a group that is not ours."""
-        slots = self._slot_of_group[packets.group]
-        size = len(self._seen_packets)
-        self._seen_packets += np.bincount(slots, minlength=size)
-        # float64 sums are exact below 2**53, and a read has far fewer octets
-        self._seen_octets += np.bincount(slots, packets.octets, size).astype(np.int64)
+        group = packets.group
+        if not len(group):
+            return 0
+        # by runs of rows of one group: a datagram has copies of one group only
+        first = np.append(0, np.flatnonzero(group[1:] != group[:-1]) + 1)
+        slots = self._slot_of_group[group[first]]
+        octets = np.add.reduceat(packets.octets, first, dtype=np.int64)
+        np.add.at(self._seen_packets, slots, np.diff(first, append=len(group)))
+        np.add.at(self._seen_octets, slots, octets)
         strangers, self._seen_packets[-1] = int(self._seen_packets[-1]), 0
         return strangers
 

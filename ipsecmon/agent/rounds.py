@@ -22,11 +22,13 @@ from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfM
 __all__ = ["STEPS_BACK", "Parts", "Rounds"]
 
 _logger = logging.getLogger(__name__)
-_DRAIN_READS = 4096  # buffers of 1 MiB at most in one round; more than any socket buffer holds
+_DRAIN_READS = 1024  # buffers of 4 MiB at most in one round; more than any socket buffer holds
 STEPS_BACK = "clock.steps_back"  # in the store: Intervals.steps_back, kept over restarts
 
 
 class CopySource(Protocol):
+    was_empty: bool
+
     def poll(self) -> list[Packets]: ...
     def dropped_datagrams(self) -> int: ...
 
@@ -102,13 +104,12 @@ class Rounds:
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
         for _ in range(_DRAIN_READS):
-            batches = self._parts.copies.poll()
-            if not batches:
-                return True
-            for packets in batches:
+            for packets in self._parts.copies.poll():
                 strangers = self._parts.ledger.fold(packets)
                 if strangers:
                     self._parts.counts.add("nflog", "unknown-group", strangers)
+            if self._parts.copies.was_empty:
+                return True
         return False
 
     def read(self) -> None:

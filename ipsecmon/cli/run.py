@@ -54,8 +54,10 @@ def _run(config: Config, table: str, leave_rules: bool) -> None:
     with separated(plan) as helper:
         # these load numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.lifecycle import Agent
+        from ipsecmon.agent.memory import keep_freed_memory
         from ipsecmon.agent.wiring import build_wired
 
+        keep_freed_memory()
         live = _live_table(config)
         agent = Agent(
             build_wired(config, plan, helper),

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import Packets
-from ipsecmon.wire.netlink import NLA_TYPE_MASK, NLMSG_DONE, pull_attributes, pull_messages
-from ipsecmon.wire.packet import ODD_KINDS, host_order, ip_columns
+from ipsecmon.wire.netlink import NLMSG_DONE, pull_attributes, pull_messages
+from ipsecmon.wire.packet import ODD_KINDS, ip_columns
 
 __all__ = ["decode_packets"]
 
@@ -38,6 +38,7 @@ _DONE_WORD = int(np.frombuffer(struct.pack("=HH", NLMSG_DONE, 0), np.uint32)[0])
 _DONE_OCTETS = 20  # nlmsghdr and nfgenmsg, which the kernel appends after several packets
 _BODY = 20  # attributes begin here: nlmsghdr (16) and nfgenmsg (4)
 MAX_TEMPLATES = 16  # layouts looked for as vectors (mark, timestamp, UID there or not; each hook its own)
+_BLOCK = 4096  # messages whose headers are looked at together: they fit a CPU's L2 cache
 
 
 class _Layout(NamedTuple):
@@ -79,23 +80,29 @@ def decode_packets(buffer: Octets, ends: Sequence[int] = ()) -> Packets:
 def _starts_by_words(words: Words, ends: Sequence[int]) -> Optional[Offsets]:
     """Word offsets of all packet messages, or None if their chain does not verify."""
     found: Offsets = np.flatnonzero(words[1:-3] == _PACKET_WORD)
-    found = found[(words.take(found + 2) | words.take(found + 3)) == 0]  # nlmsg_seq, nlmsg_pid
-    if not len(found) or found[0] != 0:
-        return None
-    lengths = words.take(found).astype(np.int64)
-    past = found + ((lengths + 3) >> 2)
-    following = np.append(found[1:], len(words))
-    gaps = following - past
-    if lengths.min() < _BODY or not _all_stand_in(following, ends):
-        return None
-    done = np.flatnonzero(gaps)
-    at = past[done]
-    verified = (
-        (gaps[done] == _DONE_OCTETS // 4).all()
-        and (words[at] == _DONE_OCTETS).all()
-        and (words[at + 1] == _DONE_WORD).all()
+    if not _are_a_chain(words, found, ends):
+        found = found[(words.take(found + 2) | words.take(found + 3)) == 0]  # nlmsg_seq, nlmsg_pid
+        if not _are_a_chain(words, found, ends):
+            return None
+    return found
+
+
+def _are_a_chain(words: Words, starts: Offsets, ends: Sequence[int]) -> bool:
+    """Each message ends where the next begins, or with a closing message between; none crosses an end."""
+    if not len(starts) or starts[0] != 0:
+        return False
+    lengths = words.take(starts).astype(np.int64)
+    past = ((lengths + 3) >> 2) + starts
+    following = np.append(starts[1:], len(words))
+    done = np.flatnonzero(past != following)
+    at = past.take(done)
+    return bool(
+        lengths.min() >= _BODY
+        and (following.take(done) - at == _DONE_OCTETS // 4).all()
+        and (words.take(at) == _DONE_OCTETS).all()
+        and (words.take(at + 1) == _DONE_WORD).all()
+        and _all_stand_in(following, ends)
     )
-    return found if verified else None
 
 
 def _all_stand_in(ascending: Offsets, ends: Sequence[int]) -> bool:
@@ -119,17 +126,21 @@ def _decode_rows(messages: _Messages) -> Packets:
     words, starts = messages.words, messages.starts
     layouts, which = _layouts(messages)
     offsets = np.array([layout[1:] for layout in layouts], np.int64).reshape(-1, 4)
-    payload, numbered, typed, vlan = (column.take(which) for column in offsets.T)
-    at = starts + payload
+    payload, numbered, typed, vlan = offsets.T
+    at = starts + payload.take(which)
     captured = _halves(words.take(at))[0].astype(np.int32) - 4
-    captured[payload == 0] = 0
-    ethernet_type = _halves(words.take(starts + typed))[0].view(">u2").astype(np.uint16)
-    ethernet_type[typed == 0] = 0
-    sequence = host_order(words.take(starts + numbered)).astype(np.int64)
-    sequence[numbered == 0] = -1
-    octets, odd = ip_columns(words, at + 1, captured, ethernet_type, vlan != 0)
+    ethernet_type = _halves(words.take(starts + typed.take(which)))[0].view(">u2").astype(np.uint16)
+    sequence = words.take(starts + numbered.take(which)).view(">u4").astype(np.int64)
+    for column, offset, nothing in (
+        (captured, payload, 0),
+        (ethernet_type, typed, 0),
+        (sequence, numbered, -1),
+    ):
+        if not offset.all():
+            column[offset.take(which) == 0] = nothing
+    octets, odd = ip_columns(words, at + 1, captured, ethernet_type, (vlan != 0).take(which))
     return Packets(
-        group=(host_order(words.take(starts + 4)) & 0xFFFF).astype(np.uint16),
+        group=_halves(words[4:].take(starts))[1].view(">u2").astype(np.uint16),
         octets=octets,
         sequence=sequence,
         odd={kind: number for kind, number in zip(ODD_KINDS, odd) if number},
@@ -179,21 +190,31 @@ def _layout(messages: _Messages, row: int) -> _Layout:
 def _rows_alike(messages: _Messages, rows: Offsets, layout: _Layout) -> NDArray[np.bool_]:
     """Which rows have all attributes of the first row, at the same places.
 
-    Rows of another layout mostly differ in where the payload stands: that is looked at first.
+    Rows of another layout mostly differ in where the payload stands: that is looked at first. A row of
+    octets behind its last attribute is left to be walked by itself.
     """
     words = messages.words
     starts, lengths = messages.starts.take(rows), messages.lengths.take(rows)
-    alike: NDArray[np.bool_] = lengths == lengths[0]
+    alike: NDArray[np.bool_]
     if layout.payload:
-        octets, kind = _halves(words.take(starts + layout.payload, mode="clip"))
-        room = lengths - layout.payload * 4
-        padding = (room + 3 & ~3) - octets  # to the end of the message: nothing else may stand there
-        alike = (kind & NLA_TYPE_MASK == NFULA_PAYLOAD) & (octets >= 4) & (octets <= room) & (padding < 4)
-    candidates = np.flatnonzero(alike)
-    places = np.array(layout.headers, np.int64)[:, np.newaxis] + starts.take(candidates)
-    headers = words.take(places)
-    alike[candidates] = (headers == headers[:, :1]).all(axis=0)
+        octets, kind = _halves(words[layout.payload :].take(starts, mode="clip"))
+        padding = lengths - layout.payload * 4 - octets
+        alike = (kind == kind[0]) & (octets >= 4) & (padding.view(np.uint64) < 4) & (lengths & 3 == 0)
+    else:
+        alike = lengths == lengths[0]
+    alike[0] = True
+    if alike.all():
+        return _have_headers(words, starts, layout)
+    alike[alike] = _have_headers(words, starts[alike], layout)
     return alike
+
+
+def _have_headers(words: Words, starts: Offsets, layout: _Layout) -> NDArray[np.bool_]:
+    """Which messages have the attribute headers that the first of them has."""
+    places = np.array(layout.headers, np.int64)[:, np.newaxis]
+    wanted = words.take(places + starts[:1])
+    blocks = [starts[row : row + _BLOCK] for row in range(0, len(starts), _BLOCK)]
+    return np.concatenate([(words.take(places + block) == wanted).all(axis=0) for block in blocks])
 
 
 def _halves(words: Words) -> NDArray[np.uint16]:

@@ -41,6 +41,36 @@ def ip_columns(
     words: the buffer. copy: word offset of each copy; captured: its octets; ethernet_type: 0 where
     it is not known. vlan: rows that came with a VLAN tag beside the copy.
     """
+    first = host_order(words.take(copy, mode="clip"))
+    second = host_order(words.take(copy + 1, mode="clip"))
+    is6 = first >> 28 == 6
+    octets = np.where(is6, (second >> 16) + 40, first & 0xFFFF)
+    plain = _is_plain(first, second, is6, captured) & ~_is_tag(ethernet_type) & ~vlan
+    rows = np.flatnonzero(~plain)
+    if not len(rows):
+        return octets, [0] * len(ODD_KINDS)
+    octets[rows], odd = _odd_columns(words, copy[rows], captured[rows], ethernet_type[rows], vlan[rows])
+    return octets, odd
+
+
+def _is_plain(
+    first: Words, second: Words, is6: NDArray[np.bool_], captured: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Rows with nothing odd in the IP header. first, second: its words."""
+    plain4 = ((first & 0xF0000000 ^ 0x40000000 | second & 0x3FFF) == 0) & (first & 0xFFFF != 0)
+    plain6 = is6 & (second >> 16 != 0) & (second & 0xFF00 != _FRAGMENT_HEADER << 8) & (captured >= 40)
+    plain: NDArray[np.bool_] = plain4 & (captured >= 20) | plain6
+    return plain
+
+
+def _odd_columns(
+    words: Words,
+    copy: NDArray[np.int64],
+    captured: NDArray[np.int32],
+    ethernet_type: NDArray[np.uint16],
+    vlan: NDArray[np.bool_],
+) -> tuple[Words, list[int]]:
+    """The same, of rows that may be anything."""
     tagged = np.flatnonzero(_is_tag(ethernet_type))
     no_ip = _pass_tags(words, copy, captured, ethernet_type, tagged)
     first = host_order(words.take(copy, mode="clip"))

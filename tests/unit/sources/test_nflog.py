@@ -294,11 +294,37 @@ def test_a_cut_datagram_is_not_made_whole_by_the_next_one(kernel: Kernel) -> Non
     assert kernel.counts.of == {"datagrams": 3, "malformed": 1}
 
 
+def test_a_poll_knows_whether_it_found_the_socket_empty(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nflog, "_BUFFER", nflog._DATAGRAM + 300)
+    kernel.started().copies(10, range(3))
+    kernel.copies(10, range(3, 6))
+
+    known = []
+    for _ in range(3):
+        found = kernel.sequences()
+        known.append((len(found), kernel.source.was_empty))
+    assert known == [(6, False), (0, True), (0, True)]
+
+
 def test_a_poll_of_nothing_good_is_not_an_empty_socket(kernel: Kernel) -> None:
     kernel.started().send(b"\xff" * 64)
 
     assert [columns(packets) for packets in kernel.source.poll()] == [([], [], [], {})]
     assert kernel.source.poll() == []
+
+
+def test_fullness_is_the_share_of_the_receive_buffer_that_waits() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reader:  # charges its receiver, as netlink does
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        reader.bind(("127.0.0.1", 0))
+        source = NflogSource(reader, GROUPS, Kinds())
+        assert source.fullness() == 0
+
+        for number in range(1, 9):
+            reader.sendto(bytes(4000), reader.getsockname())
+            assert number * 4000 / (2 << 16) <= source.fullness() <= number * 12000 / (2 << 16)
 
 
 def test_a_socket_that_is_not_the_kernels_has_dropped_nothing(kernel: Kernel) -> None:
