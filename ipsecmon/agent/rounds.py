@@ -174,8 +174,15 @@ class Rounds:
         intervals = self._parts.intervals
         intervals.close(now.wall_ns, now.monotonic_ns)
         if intervals.steps_back != self._saved_steps_back:
-            self._parts.store.set_state(STEPS_BACK, str(intervals.steps_back))
-            self._saved_steps_back = intervals.steps_back
+            self._save_steps_back(intervals.steps_back)
+
+    def _save_steps_back(self, steps_back: int) -> None:
+        """What fails is tried again when the next interval is closed: this one is safe already."""
+        try:
+            self._parts.store.set_state(STEPS_BACK, str(steps_back))
+            self._saved_steps_back = steps_back
+        except StoreError as error:
+            self._complain_of_store(error)
 
     def _levels(self, dropped: int) -> list[SelfMeasurement]:
         """Of an interval that is not closed before the store has it; asked again if it refuses."""

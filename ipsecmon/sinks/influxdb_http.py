@@ -18,6 +18,7 @@ from influxdb_client.service.write_service import WriteService
 from urllib3 import exceptions
 
 from ipsecmon.errors import Unavailable
+from ipsecmon.sinks.deadline import Deadline
 from ipsecmon.sinks.influxdb_answers import Answer, Transport, one_line
 from ipsecmon.sinks.secrets import read_secret
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_transport"]
 
+_GRACE_S = 0.5  # so that where urllib3's own timeout can end a request, it does
 _TLS_ADVICE = "check the server's certificate, and ca_file if it is signed by an own authority"
 
 
@@ -45,6 +47,7 @@ class _DatabaseTransport:
             timeout=urllib3.Timeout(total=config.timeout),
             ca_certs=str(config.ca_file) if config.ca_file else None,
         )
+        self._deadline = Deadline(self._pool, config.timeout + _GRACE_S)
         query = {"db": config.database or "", "precision": "ns"}
         if config.retention_policy:
             query["rp"] = config.retention_policy
@@ -56,9 +59,14 @@ class _DatabaseTransport:
         if self._config.gzip:
             lines, headers["Content-Encoding"] = gzip.compress(lines, mtime=0), "gzip"
         try:
-            response = self._pool.request("POST", self._address, body=lines, headers=headers, redirect=False)
+            with self._deadline.enforced():
+                response = self._pool.request(
+                    "POST", self._address, body=lines, headers=headers, redirect=False
+                )
         except exceptions.HTTPError as error:
-            raise _unavailable(self._config, error) from error
+            raise _unavailable(self._config, error, self._deadline) from error
+        if self._deadline.is_over:  # what came was cut off, and may look like a whole answer
+            raise _no_answer(self._config)
         return Answer(response.status, _lower(response.headers), _text(response.data))
 
     def close(self) -> None:
@@ -85,19 +93,26 @@ class _BucketTransport:
         )
         service: Any = WriteService
         self._service = service(self._client.api_client)
+        manager = self._client.api_client.rest_client.pool_manager
+        self._deadline = Deadline(manager, config.timeout + _GRACE_S)
 
     def post(self, lines: bytes) -> Answer:
         config = self._config
         try:
-            _, status, headers = self._service.post_write_with_http_info(
-                config.org, config.bucket, lines, precision="ns", content_type="text/plain; charset=utf-8"
-            )
+            with self._deadline.enforced():
+                _, status, headers = self._service.post_write_with_http_info(
+                    config.org, config.bucket, lines, precision="ns", content_type="text/plain; charset=utf-8"
+                )
         except ApiException as error:
+            if self._deadline.is_over:
+                raise _no_answer(config) from None
             if not error.status:
                 raise _tls_unavailable(config, str(error.reason)) from None
             return Answer(error.status, _lower(error.headers), _text(error.body))
         except (exceptions.HTTPError, UnicodeDecodeError) as error:
-            raise _unavailable(config, error) from error
+            raise _unavailable(config, error, self._deadline) from error
+        if self._deadline.is_over:
+            raise _no_answer(config)
         return Answer(status, _lower(headers), "")
 
     def close(self) -> None:
@@ -120,7 +135,11 @@ def _text(body: object) -> str:
     return body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body or "")
 
 
-def _unavailable(config: Config, error: Union[exceptions.HTTPError, UnicodeDecodeError]) -> Unavailable:
+def _unavailable(
+    config: Config, error: Union[exceptions.HTTPError, UnicodeDecodeError], deadline: Deadline
+) -> Unavailable:
+    if deadline.is_over:
+        return _no_answer(config)
     if isinstance(error, exceptions.SSLError):
         return _tls_unavailable(config, str(error))
     cause = error.__cause__ or error.__context__
@@ -128,8 +147,12 @@ def _unavailable(config: Config, error: Union[exceptions.HTTPError, UnicodeDecod
     if isinstance(error, exceptions.NewConnectionError):
         return Unavailable(f"{config.url}: {(system or 'no connection').lower()}; is the server up?")
     if isinstance(error, exceptions.TimeoutError):
-        return Unavailable(f"{config.url}: no answer within {config.timeout} s; is the server up?")
+        return _no_answer(config)
     return Unavailable(f"{config.url}: {type(error).__name__}; is it an InfluxDB server?")
+
+
+def _no_answer(config: Config) -> Unavailable:
+    return Unavailable(f"{config.url}: no answer within {config.timeout} s; is the server up?")
 
 
 def _tls_unavailable(config: Config, reason: str) -> Unavailable:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -67,6 +71,48 @@ def test_a_proxy_that_closes_in_the_middle_of_a_request_is_waited_for(
             influxdb(f"{front.url}/closing", database, gzip=gzip).send(large)
     influxdb(influxd.url, database, timeout="10s", **login).send(large)
     assert stored_octets(influxd, database) == total_octets(large)
+
+
+@contextlib.contextmanager
+def trickling(answer: bytes) -> Iterator[str]:
+    """What answers with an octet each tenth of a second, for ever: its URL."""
+    done = threading.Event()
+
+    def trickle() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                for octet in itertools.chain(answer, itertools.repeat(ord("x"))):
+                    connection.send(bytes([octet]))
+                    if done.wait(0.1):
+                        return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            done.set()
+            listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 204 No Content\r\nX-Header: ", b"HTTP/1.1 500 X\r\n\r\n"])
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_an_answer_that_trickles_is_given_up_within_the_timeout(
+    api: str, answer: bytes, token_file: Path
+) -> None:
+    bucket = {"bucket": "b", "org": "ops", "token_file": token_file}
+    place = bucket if api == "v2" else {"database": "traffic"}
+    began = time.monotonic()
+    with trickling(answer) as url, pytest.raises(Unavailable, match="no answer within 1 s"):
+        Sink(Config.model_validate({"url": url, "timeout": "1s", **place})).send(batch())
+    assert time.monotonic() - began < 4
 
 
 def test_a_server_that_is_starting_says_for_how_long(front: FrontServer, database: str) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ipsecmon.clock import Moment
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
-from ipsecmon.store import Store, report
+from ipsecmon.store import DEFAULT_MAX_OCTETS, WAL_MAX_OCTETS, Store, report, room
 from ipsecmon.store.codec import decode_batch, encode_batch
 from ipsecmon.store.history import LEVELS_S
 from ipsecmon.store.segments import segments
@@ -119,9 +120,12 @@ retentions_s = st.sampled_from([3600, DAY_S, 5 * DAY_S, 400 * DAY_S])
 
 
 def _committed(
-    folder: Path, run: Iterable[tuple[int, list[Increment], int]], retention_s: int
+    folder: Path,
+    run: Iterable[tuple[int, list[Increment], int]],
+    retention_s: int,
+    max_octets: int = DEFAULT_MAX_OCTETS,
 ) -> list[Batch]:
-    store = Store(folder, 10, retention_s)
+    store = Store(folder, 10, retention_s, max_octets=max_octets)
     store.start(Moment(T0_S * NS, 0))
     done = []
     start_s = T0_S
@@ -198,3 +202,18 @@ def test_a_recent_report_is_exact_to_the_interval(
         start_ns = newest_ns - from_end * 10 * NS
         end_ns = start_ns + intervals * 10 * NS
         assert _reported(Path(name), start_ns, end_ns) == _plain_sums(done, start_ns, end_ns)
+
+
+@settings(max_examples=40, deadline=None)
+@given(runs, st.integers(-10, 60), st.integers(1, 60), st.lists(st.integers(1, 3), min_size=3, max_size=3))
+def test_a_report_over_days_is_the_plain_sum_in_a_store_without_room(
+    run: list[tuple[int, list[Increment], int]], first_day: int, days: int, keep: list[int]
+) -> None:
+    """Every commit trims history down to what must be kept, which is next to nothing here."""
+    kept = dict(zip(room.KEEP_SPANS, keep))
+    with tempfile.TemporaryDirectory() as name, mock.patch.object(room, "KEEP_SPANS", kept):
+        done = _committed(Path(name), run, 400 * DAY_S, max_octets=WAL_MAX_OCTETS)
+        start_ns = (T0_S + first_day * DAY_S) * NS
+        end_ns = start_ns + days * DAY_S * NS
+        assert _reported(Path(name), start_ns, end_ns) == _plain_sums(done, start_ns, end_ns)
+        assert _reported(Path(name), 0, 2**62) == _plain_sums(done, 0, 2**62)

@@ -219,3 +219,72 @@ def _not_as_root() -> Iterator[None]:
 def test_a_folder_may_have_signs_that_mean_something_in_a_uri(tmp_path: Path) -> None:
     with opened(tmp_path / "50% ?mode=ro #1") as store:
         commit(store, batch(0))
+
+
+def _spoil_a_row(folder: Path) -> None:
+    """Damage that only a search through the whole file finds: an index entry without its row."""
+    file = folder / "ipsecmon.sqlite"
+    content = file.read_bytes()
+    place = content.rindex(b"birth-1")
+    file.write_bytes(content[:place] + b"birth-2" + content[place + 7 :])
+    _sql(file, "PRAGMA writable_schema = ON", "DELETE FROM sqlite_master WHERE name = 'delivery_by_payload'")
+
+
+def _close_out_of_order(folder: Path) -> None:
+    _sql(folder / "ipsecmon.sqlite", "DELETE FROM state WHERE key = 'store.closed_in_order'")
+
+
+def _starts(folder: Path) -> Opened:
+    store = Store(folder, 10, RETENTION_S)
+    found = store.start(moment(0))
+    store.stop()
+    return found
+
+
+def test_a_store_that_was_closed_in_order_is_not_searched_for_damage(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.commit(batch(0), [reading(1000)], ["file"], moment(10))
+    _spoil_a_row(tmp_path)
+    assert _starts(tmp_path).moved_aside is None
+    _close_out_of_order(tmp_path)
+    assert _starts(tmp_path).moved_aside is not None
+
+
+def test_a_store_that_was_killed_is_searched_for_a_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ipsecmon.store.opening.CHECK_LIMIT_S", 1e-9)
+    monkeypatch.setattr("ipsecmon.store.opening._CHECK_EVERY", 1)
+    with opened(tmp_path) as store:
+        store.commit(batch(0), [reading(1000)], ["file"], moment(10))
+    _spoil_a_row(tmp_path)
+    _close_out_of_order(tmp_path)
+    assert _starts(tmp_path).moved_aside is None
+    assert "store is too large to be checked whole at this start" in caplog.text
+
+
+def test_a_store_in_which_damage_was_met_is_searched_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipsecmon.store.opening.CHECK_LIMIT_S", 1e-9)
+    with opened(tmp_path) as store:
+        commit(store, *(batch(10 * number) for number in range(50)))
+    _overwritten_from(tmp_path / "ipsecmon.sqlite", "history")
+    store = Store(tmp_path, 10, RETENTION_S)
+    assert store.start(moment(0)).moved_aside is None
+    with pytest.raises(StoreError, match="is damaged: restart ipsecmon"):
+        commit(store, *(batch(10 * number) for number in range(40, 60)))
+    store.stop()
+    suspect = tmp_path / "ipsecmon.sqlite.suspect"
+    assert suspect.exists()
+    assert _starts(tmp_path).moved_aside is not None
+    assert not suspect.exists()
+
+
+def _overwritten_from(file: Path, table: str) -> None:
+    """The table's own page holds something else."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    with file.open("r+b") as opened_file:
+        opened_file.seek((page - 1) * 4096)
+        opened_file.write(b"\xa5" * 4096)
