@@ -2,6 +2,8 @@
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
+# make test-pythons   unit, property and netns tests on the Pythons of PYTHONS, each in its own environment
+#
 # PYTHON makes the virtual environment VENV: make test PYTHON=python3.12 VENV=build/venv-3.12
 
 PYTHON ?= python3
@@ -10,8 +12,9 @@ PATH := $(PATH):/usr/sbin:/sbin
 VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 AS_ROOT := scripts/as-root
+PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) bench docs clean
+.PHONY: run venv test $(PARTS) test-pythons test-version bench docs clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -54,6 +57,17 @@ test-guest: venv
 
 test-parts: venv
 	@$(PYTEST) tests/parts --junitxml=build/parts.xml
+
+test-pythons:
+	@scripts/run-parts $(addprefix test-python-,$(PYTHONS))
+
+test-python-%:
+	@python=$$(scripts/ensure-python $*) && \
+	$(MAKE) --no-print-directory PYTHON="$$python" VENV=build/venv-$* test-version
+
+# what may differ from one Python to another: everything but servers and the guest
+test-version: venv
+	@$(PYTEST) tests/unit tests/property tests/netns --junitxml=$(VENV).xml
 
 docs: venv
 	@mkdir -p build
