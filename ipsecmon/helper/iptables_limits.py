@@ -9,7 +9,7 @@ from pathlib import Path
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.programs import output
 from ipsecmon.helper.xtables import Xtables, family_is_on
-from ipsecmon.ruleset.model import Plan
+from ipsecmon.ruleset.model import Kind, Plan
 
 __all__ = ["explained", "has_xfrm", "limits"]
 
@@ -29,6 +29,11 @@ def limits(plan: Plan, tables: Sequence[Xtables]) -> list[str]:
         found.append(
             "this router does NAT and has IPsec policies: a packet that is translated into a tunnel is "
             "counted twice, clear and as ESP, which iptables cannot tell: use backend nft"
+        )
+    if plan.does_nat and any(part.kind is Kind.CLEAR for part in plan.parts):
+        found.append(
+            "this router does NAT: the first packet of each forwarded connection is compared by its address "
+            "before translation, as iptables has no hook behind it: use backend nft"
         )
     if _shares_beginnings(plan):
         found.append(
