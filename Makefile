@@ -74,7 +74,10 @@ docs: venv
 	@$(VENV)/bin/python -m ipsecmon.config.reference > build/configuration.md
 	@mv build/configuration.md docs/configuration.md
 	@for config in rules/*.yaml; do \
-	  $(VENV)/bin/ipsecmon rules show -c $$config > build/rules.nft && mv build/rules.nft $${config%.yaml}.nft; \
+	  for backend in nft iptables; do \
+	    $(VENV)/bin/ipsecmon rules show --backend $$backend -c $$config > build/rules || exit 1; \
+	    mv build/rules $${config%.yaml}.$$backend; \
+	  done; \
 	done
 
 bench: venv

@@ -43,9 +43,12 @@ def show(config_file: Path, backend: Optional[str]) -> None:
     As nft text; with an iptables backend as text for iptables-restore and ip6tables-restore.
     """
     plan = build_plan(_config(config_file, backend), resolve_host)
+    by_iptables = plan.backend.startswith("iptables")
+    if by_iptables:
+        click.echo("# load with both: iptables-restore --noflush, ip6tables-restore --noflush")
     for tap in plan.taps():  # the object's name is made of safe characters; the user's name might not be
         click.echo(f"# group {tap.group}: {tap.object_name}")
-    click.echo(render_iptables(plan) if plan.backend.startswith("iptables") else render(plan), nl=False)
+    click.echo(render_iptables(plan) if by_iptables else render(plan), nl=False)
 
 
 @rules_group.command("install")

@@ -22,6 +22,7 @@ def warnings(config: Config, interfaces: Path = _INTERFACES, resolve: Optional[R
         *_missing_interfaces(config, interfaces),
         *_peers(config, resolve or resolve_host),
         *_shadowed_matches(config),
+        *_iptables(config),
         *_missing_files(config),
     ]
 
@@ -64,6 +65,23 @@ def _shadowed_matches(config: Config) -> Iterator[str]:
                 f"counter {counter.name}: will stay at 0, because udp ports 500 and 4500 are counted "
                 "before it, by the built-in parts ike and nat-t"
             )
+
+
+def _iptables(config: Config) -> Iterator[str]:
+    """What a rule set of iptables can't tell, where any counter could show it."""
+    if not config.backend.startswith("iptables"):
+        return
+    matches = [counter.match for counter in config.counters if counter.match]
+    if any(match.local or match.host or match.port for match in matches):
+        yield (
+            f"backend {config.backend}: where this router does NAT, the first packet of each forwarded "
+            "connection is compared by its address before translation; nft has no such limit"
+        )
+    if any(counter.ipsec for counter in config.counters):
+        yield (
+            f"backend {config.backend}: a packet that this router's NAT translates into a tunnel is counted "
+            "twice, clear and as ESP; nft has no such limit"
+        )
 
 
 def _missing_files(config: Config) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Optional, Protocol
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.iptables import IptablesRules
 from ipsecmon.helper.netfilter import CounterDump, CounterReader
+from ipsecmon.helper.programs import output
 from ipsecmon.helper.rules import (
     OUR_PREFIXES,
     Applied,
@@ -25,7 +26,7 @@ from ipsecmon.helper.xtables import FLAVOURS, Xtables
 from ipsecmon.ruleset.iptables import prefix
 from ipsecmon.ruleset.model import Plan
 
-__all__ = ["Rules", "needs_net_raw"]
+__all__ = ["Rules", "prepare"]
 
 
 class _Backend(Protocol):
@@ -121,16 +122,16 @@ class _Iptables:
             return False
 
 
-def needs_net_raw(plan: Plan) -> bool:
-    """Whether legacy iptables is the backend, or has rules of ours that must go."""
-    if plan.backend == "iptables-legacy":
-        return True
-    if _Iptables(plan, "legacy").holds_ours():
-        return True
+def prepare(plan: Plan) -> bool:
+    """While this process may still load modules. Returns whether legacy iptables, which needs CAP_NET_RAW, is
+    the backend, or has rules of ours that must go."""
     try:
-        return _resolved(plan.backend) == "iptables-legacy"
+        legacy = _resolved(plan.backend) == "iptables-legacy"
     except RulesRefused:
-        return False
+        legacy = False
+    if legacy:  # all others the kernel loads by itself
+        output("modprobe", "-q", "-a", "ip_tables", "ip6_tables")
+    return legacy or _Iptables(plan, "legacy").holds_ours()
 
 
 def _resolved(wanted: str) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.base_chains import BaseChains
+from ipsecmon.helper.iptables_limits import explained, has_xfrm, limits
 from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.nfacct import Acct, reloaded_by
-from ipsecmon.helper.programs import output
 from ipsecmon.helper.xtables import Xtables, family_is_on
 from ipsecmon.ruleset.iptables import FAMILIES, Shape, chains, digest_of, marker, prefix
 from ipsecmon.ruleset.iptables_standing import (
@@ -35,8 +35,6 @@ from ipsecmon.ruleset.model import Plan
 from ipsecmon.wire.nftables import NamedCounter
 
 __all__ = ["IptablesRules"]
-
-_XFRM = Path("/proc/sys/net/core/xfrm_acq_expires")  # there where the kernel has IPsec
 
 
 class IptablesRules:
@@ -67,8 +65,8 @@ class IptablesRules:
                 continue
             if not shape.bpf:
                 notes.append("the kernel has no bpf match (xt_bpf): IKE on UDP 4500 counts as nat-t")
-            return [*notes, *self._notes(fitted)]
-        raise self._explained(refused)
+            return [*notes, *limits(fitted, self._tables())]
+        raise explained(refused)
 
     def stand(self, fitted: Plan) -> bool:
         """Whether exactly this plan is installed, whole and first, and nobody has put back old values."""
@@ -160,25 +158,6 @@ class IptablesRules:
             frozen = self._standing(table)
             table.change(fold(frozen, alive, frozen.totals(alive)))
 
-    def _notes(self, plan: Plan) -> list[str]:
-        found = []
-        if plan.does_nat and " dir out " in output("ip", "xfrm", "policy"):
-            found.append(
-                "this router does NAT and has IPsec policies: a packet that is translated into a tunnel is "
-                "counted twice, clear and as ESP, which iptables cannot tell: use backend nft"
-            )
-        if not any(table.family == 6 for table in self._tables()) and family_is_on(6):
-            found.append("ip6tables is not installed: IPv6 is not counted")
-        return found
-
-    def _explained(self, refused: RulesRefused | None) -> RulesRefused:
-        matches = Path("/proc/net/ip_tables_matches")
-        if _XFRM.exists() and matches.exists() and "policy" not in matches.read_text().split():
-            return RulesRefused(
-                "the kernel has IPsec but no policy match for iptables (xt_policy): use backend nft"
-            )
-        return refused or RulesRefused("iptables refused our rules")
-
     def _make_objects(self, plan: Plan, anew: bool) -> None:
         if anew:
             self._acct.delete()
@@ -248,7 +227,7 @@ class IptablesRules:
 
     def _shapes(self, plan: Plan) -> Iterator[Shape]:
         """From the best to the least."""
-        xfrm = _XFRM.exists()
+        xfrm = has_xfrm()
         nfacct = plan.nfacct == "auto" and not reloaded_by() and self._acct.supported()
         for bpf in (True, False):
             for counting in (True, False) if nfacct else (False,):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, Optional
 
 from ipsecmon.wire.netlink import NLMSG_DONE, NLMSG_ERROR, Message, decode_error, pull_messages
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER
@@ -17,15 +17,12 @@ _RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
 
 
 class Netfilter:
-    """Raises OSError with the kernel's own number where it refuses, TimeoutError if it does not answer."""
+    """Opened at first use. Raises OSError with the kernel's own number where it refuses, TimeoutError if it
+    does not answer."""
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
-        )
-        self._socket.settimeout(_TIMEOUT_S)
-        self._socket.bind((0, 0))
+        self._opened: Optional[socket.socket] = None
 
     def ask(self, encode: Callable[[int], bytes]) -> tuple[bytes, Message]:
         """The first message that answers, or the acknowledgement. encode: of a sequence number."""
@@ -46,11 +43,20 @@ class Netfilter:
             return False
         return True
 
+    def _socket(self) -> socket.socket:
+        if self._opened is None:
+            kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+            self._opened = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+            self._opened.settimeout(_TIMEOUT_S)
+            self._opened.bind((0, 0))
+        return self._opened
+
     def _answers(self, encode: Callable[[int], bytes]) -> Iterator[tuple[bytes, Message]]:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        self._socket.send(encode(self._sequence))
+        connection = self._socket()
+        connection.send(encode(self._sequence))
         while True:
-            buffer = self._socket.recv(_RECEIVE)
+            buffer = connection.recv(_RECEIVE)
             for message in pull_messages(buffer):
                 if message.sequence != self._sequence:
                     continue

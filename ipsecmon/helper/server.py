@@ -9,7 +9,7 @@ import socket
 from typing import Any, Callable
 
 from ipsecmon.errors import DecodeError, RulesRefused, SourceError
-from ipsecmon.helper.backends import Rules, needs_net_raw
+from ipsecmon.helper.backends import Rules, prepare
 from ipsecmon.helper.capabilities import keep_net_admin
 from ipsecmon.helper.netfilter import open_nflog
 from ipsecmon.ruleset.model import Plan
@@ -39,7 +39,7 @@ class Server:
     def run(self) -> None:
         """Returns when main has gone, or has said what is not in the protocol."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides
-        keep_net_admin(net_raw_too=needs_net_raw(self._plan))
+        keep_net_admin(net_raw_too=prepare(self._plan))
         pending = b""
         while True:
             received = self._connection.recv(MAX_REQUEST)

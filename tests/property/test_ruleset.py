@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import Direction, ObservationPoint
 from ipsecmon.ruleset.conditions import Conjunction, conjunctions
+from ipsecmon.ruleset.iptables import show
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import render, render_removal
-from tests.unit.ruleset.listings import nft_accepts
+from tests.unit.ruleset.listings import iptables_refuse, nft_accepts
 
 # Small pools, so that networks nest, meet and miss, and packets fall into them.
 NETWORKS = (
@@ -193,6 +194,34 @@ def test_no_word_of_a_users_name_gets_into_a_rule(plan: Plan) -> None:
         assert word in WORDS or OURS.fullmatch(word), word
 
 
+_IPTABLES_WORDS = """
+mangle COMMIT - [0:0] -4 -6 -A -I -j -g -m -p -s -d -i -o ! NFLOG MARK RETURN PREROUTING OUTPUT POSTROUTING
+udp bpf multiport policy addrtype conntrack --nflog-group --nflog-threshold --nflog-size --set-xmark --sport
+--dport --sports --dports --bytecode --dir in out --pol none ipsec --mode tunnel --tunnel-src --tunnel-dst
+--src-type --dst-type LOCAL BROADCAST MULTICAST --ctdir ORIGINAL REPLY --ctreplsrc --ctrepldst --ctorigsrc
+--ctorigdst --ctreplsrcport --ctrepldstport --ctorigsrcport --ctorigdstport --ctstate INVALID UNTRACKED
+"""
+IPTABLES_WORDS = frozenset(_IPTABLES_WORDS.split())
+OUR_CHAIN = re.compile(r"ipsecmon-a-([0-9a-f]{10}|(line|inner)_(in|out)|arriving|to_many|leaving)")
+
+
+@settings(max_examples=50, deadline=None)
+@given(good_plans)
+def test_no_word_of_a_users_name_gets_into_an_iptables_rule(plan: Plan) -> None:
+    plan.check()
+    for word in re.split(r"[\s,*:\"]+", show(plan)):
+        ours = OUR_CHAIN.fullmatch(word) or re.fullmatch(
+            r"0x\w{8}/0x\w{8}|[0-9./]*|[0-9a-f]{1,4}|eth1(\.5)?|ppp0|\[0|0\]|/\d+", word
+        )
+        assert word in IPTABLES_WORDS or ours, word
+
+
+@settings(max_examples=8, deadline=None)
+@given(good_plans, st.sampled_from(["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"]))
+def test_both_iptables_take_whatever_is_rendered(plan: Plan, program: str) -> None:
+    assert iptables_refuse(program, show(plan)) == ""
+
+
 @settings(deadline=None)
 @given(any_plans | good_plans)
 def test_a_plan_is_refused_or_rendered_and_never_breaks(plan: Plan) -> None:
@@ -200,7 +229,7 @@ def test_a_plan_is_refused_or_rendered_and_never_breaks(plan: Plan) -> None:
         plan.check()
     except ConfigError:
         return
-    assert render(plan).isascii()
+    assert render(plan).isascii() and show(plan).isascii()
     assert Plan.decode(plan.encode()) == plan
 
 

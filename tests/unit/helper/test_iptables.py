@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ipsecmon.errors import RulesRefused
+from ipsecmon.helper.backends import Rules
 from ipsecmon.helper.client import Helper
+from ipsecmon.helper.iptables_limits import limits
+from ipsecmon.helper.xtables import Xtables
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
-from ipsecmon.ruleset.model import Plan, object_name
+from ipsecmon.ruleset.model import Part, Plan, object_name
 from tests.unit.ruleset.plans import rich_plan, small_plan
 
 from .conftest import require_root
@@ -21,6 +26,9 @@ WEB, OTHER = (
     for name in ("web", "other")
 )
 WAYS = [(backend, nfacct) for backend in ("iptables-nft", "iptables-legacy") for nfacct in ("auto", "off")]
+FEW = pytest.mark.parametrize(
+    "plan", [("iptables-nft", "off"), ("iptables-legacy", "auto")], indirect=True, ids="-nfacct-".join
+)
 SAVES = "for p in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do $p-save; done"
 FOREIGN = """
 {0} -t mangle -A PREROUTING -p tcp -j ACCEPT
@@ -70,6 +78,7 @@ def test_rules_are_applied_verified_and_removed(helper: Helper, plan: Plan) -> N
     assert helper.counters().table == 0
 
 
+@FEW
 @pytest.mark.parametrize("foreign", ["", "iptables-nft", "iptables-legacy", "ip6tables-nft"])
 def test_removal_leaves_what_was_there_before(helper: Helper, plan: Plan, foreign: str) -> None:
     if foreign:
@@ -112,6 +121,7 @@ def test_another_helper_goes_on_from_the_same_values(helper: Helper, plan: Plan,
     assert not helper.rules_stand()
 
 
+@FEW
 @pytest.mark.parametrize(
     "damage",
     [
@@ -121,6 +131,9 @@ def test_another_helper_goes_on_from_the_same_values(helper: Helper, plan: Plan,
         "-F ipsecmon-a-line_out",
         "-I POSTROUTING 1 -j ACCEPT",
         "-I ipsecmon-a-line_out 1 -j ACCEPT",
+        "-S > /dev/null; printf '*mangle\nCOMMIT\n' | {0}-restore",  # as firewall scripts reload
+        "-D OUTPUT 1; {0} -t mangle -I OUTPUT -j ipsecmon-a-leaving",
+        "-A POSTROUTING -j ipsecmon-a-leaving",
     ],
 )
 def test_somebody_elses_change_is_noticed_and_mended_and_no_value_falls(
@@ -158,3 +171,108 @@ def test_the_rich_plan_is_taken(tmp_path: Path, plan: Plan) -> None:
     with namespaced(tmp_path, rich) as helper:
         helper.apply_rules()
         assert helper.rules_stand()
+
+
+def test_two_agents_of_ours_stand_beside_each_other(helper: Helper, plan: Plan, tmp_path: Path) -> None:
+    helper.apply_rules()
+    before = listed(helper)
+    live = replace(plan, table="ipsecmon_live", parts=tuple(renumbered(plan)))
+    with namespaced(tmp_path, replace(live, tunnels=()), beside=helper.pid) as beside:
+        beside.apply_rules()
+        assert beside.rules_stand() and helper.rules_stand()
+        helper.apply_rules()
+        assert beside.rules_stand() and helper.rules_stand()
+        beside.remove_rules()
+    assert helper.rules_stand()
+    helper.apply_rules()
+    assert [line for line in listed(helper).splitlines() if "live" in line] == []
+    assert "ipsecmon-" in before
+
+
+def renumbered(plan: Plan) -> list[Part]:
+    return [replace(part, tap=replace(part.tap, group=part.tap.group + 1000)) for part in plan.parts]
+
+
+def test_a_set_that_was_left_behind_by_a_kill_is_counted_once_and_goes(helper: Helper, plan: Plan) -> None:
+    """Between the switch and the end of a replacement there are two sets."""
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    flavour = plan.backend
+    in_namespace_of(
+        helper,
+        f"{flavour}-save -c -t mangle | sed 's/ipsecmon-a-/ipsecmon-b-/g; /ipsecmon-[lms]/d;"
+        f" s/-A \\([PO][A-Z]*\\) -j/-I \\1 1 -j/; s/^\\[[0-9:]*\\] -I/-I/' | {flavour}-restore --noflush -c;"
+        f"for c in PREROUTING:arriving OUTPUT:to_many POSTROUTING:leaving;"
+        f" do {flavour} -t mangle -D ${{c%:*}} -j ipsecmon-a-${{c#*:}}; done",
+    )
+    counted = values(helper)[OTHER]
+    assert counted in ((500, 5), (1000, 10))  # by nfacct; by the rules, whose copies were given values too
+    assert not helper.rules_stand()
+    helper.apply_rules()
+    assert helper.rules_stand()
+    send_leaving(helper, 9999, 1)
+    assert values(helper)[OTHER] == (counted[0] + 100, counted[1] + 1)
+
+
+def test_nfacct_that_is_turned_off_or_on_begins_a_new_life(
+    helper: Helper, plan: Plan, tmp_path: Path
+) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    life = helper.counters().table
+    other = replace(plan, nfacct="off" if plan.nfacct == "auto" else "auto")
+    with namespaced(tmp_path, other, beside=helper.pid) as successor:
+        successor.apply_rules()
+        assert successor.rules_stand()
+        assert successor.counters().table != life
+        assert values(successor)[OTHER] == (0, 0)
+        send_leaving(successor, 9999, 2)
+        assert values(successor)[OTHER] == (200, 2)
+        successor.remove_rules()
+
+
+def test_without_ip6tables_ipv6_is_left_out_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("iptables-nft-restore", "iptables-nft-save"):
+        (folder / name).symlink_to(f"/usr/sbin/{name}")
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(folder),))
+    tables = [Xtables.found("nft", family) for family in (4, 6)]
+    assert tables[0] is not None and tables[1] is None
+    assert "ip6tables is not installed: IPv6 is not counted" in limits(small_plan(), [tables[0]])
+
+
+def test_without_iptables_the_error_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(tmp_path),))
+    for backend in ("iptables", "iptables-nft", "iptables-legacy"):
+        with pytest.raises(RulesRefused, match="is not installed: install the package iptables"):
+            Rules(replace(small_plan(), backend=backend)).stand()
+
+
+def test_an_ordinary_user_is_told_that_legacy_needs_root(tmp_path: Path, plan: Plan) -> None:
+    """CAP_NET_ADMIN alone, without root's files and CAP_NET_RAW."""
+    if plan.backend != "iptables-legacy":
+        return
+    program = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from ipsecmon.errors import RulesRefused\n"
+        "from ipsecmon.helper.xtables import Xtables\n"
+        "table = Xtables.found('legacy', 4)\n"
+        "os.setresuid(65534, 65534, 65534)\n"
+        "try:\n  table.read()\nexcept RulesRefused as error: print(error)\n"
+    )
+    root = str(Path(__file__).parents[3])
+    with namespaced(tmp_path, plan) as helper:
+        helper.apply_rules()
+        said = in_namespace_of(helper, f"{sys.executable} -I -S - {root} <<'END'\n{program}END")
+    assert said.startswith("iptables-legacy needs root: Permission denied")
+
+
+def test_the_helper_keeps_the_raw_socket_for_legacy_alone(helper: Helper, plan: Plan) -> None:
+    status = Path(f"/proc/{helper.pid}/status").read_text()
+    expected = 0x3000 if plan.backend == "iptables-legacy" else 0x1000
+    assert f"CapEff:\t{expected:016x}" in status and f"CapBnd:\t{expected:016x}" in status

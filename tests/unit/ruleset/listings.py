@@ -6,7 +6,7 @@ import subprocess
 
 from tests.unit.helper.conftest import require_root
 
-__all__ = ["in_namespace", "nft_accepts"]
+__all__ = ["in_namespace", "iptables_refuse", "nft_accepts"]
 
 
 def in_namespace(script: str) -> str:
@@ -26,3 +26,11 @@ def nft_accepts(text: str) -> str:
     done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode == 0) == (not done.stderr)
     return done.stderr
+
+
+def iptables_refuse(program: str, text: str) -> str:
+    """What this program's restore says against a text; nothing if it would load it."""
+    require_root("unshare", program)
+    argv = ["unshare", "--net", f"{program}-restore", "--noflush", "--test"]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=30, check=False)
+    return done.stderr or ("refused" if done.returncode else "")

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.model import Direction
-from ipsecmon.ruleset.model import Match, object_name
+from ipsecmon.ruleset.iptables import digest_of, show
+from ipsecmon.ruleset.model import Match
 from ipsecmon.ruleset.nft import render
+from ipsecmon.ruleset.saved import parse_saved
 from tests.unit.helper.conftest import require_root
 
 from .plans import small_plan
@@ -47,13 +49,15 @@ lan, wan = tun("lan0"), tun("wan0")
 for line in ("addr add 10.1.5.1/24 dev lan0", "link set lan0 up",
              "addr add 203.0.113.2/24 dev wan0", "link set wan0 up"):
     subprocess.run(["ip", *line.split()], check=True)
-subprocess.run(["nft", "-f", "-"], input=sys.stdin.read(), text=True, check=True)
+nat, rules = sys.stdin.read().split("# rules\\n")
+subprocess.run(["nft", "-f", "-"], input=nat, text=True, check=True)
+subprocess.run(sys.argv[1].split(), input=rules, text=True, check=True)
 source, port, *_ = passes(udp("10.1.5.9", 4000, "203.0.113.9", 53), lan, wan)
 assert source == "203.0.113.2"
 assert passes(udp("203.0.113.9", 53, source, port), wan, lan)[2:] == ("10.1.5.9", 4000)
 assert passes(udp("203.0.113.9", 5000, "203.0.113.2", 8080), wan, lan)[2:] == ("10.1.5.9", 80)
 assert passes(udp("10.1.5.9", 80, "203.0.113.9", 5000), lan, wan)[:2] == ("203.0.113.2", 8080)
-print(subprocess.run(["nft", "list", "counters"], capture_output=True, text=True, check=True).stdout)
+print(subprocess.run(sys.argv[2].split(), capture_output=True, text=True, check=True).stdout)
 """
 NAT = """
 table ip nat {
@@ -69,20 +73,32 @@ table ip nat {
 """
 
 
-def counted(match: Match) -> tuple[int, int]:
-    """Packets that the match took on the line, of the two in and the two out."""
-    require_root("unshare", "nft", "ip")
+def printed(rules: str, load: str, listing: str) -> str:
+    """What lists the counters, when everything has passed."""
+    require_root("unshare", "nft", "ip", load.split()[0])
     if not Path("/dev/net/tun").exists() and "CI" not in os.environ:
         pytest.skip("needs /dev/net/tun")
-    plan = replace(small_plan(match=match), does_nat=True)
-    argv = ["unshare", "--net", sys.executable, "-c", PROGRAM]
-    done = subprocess.run(
-        argv, input=NAT + render(plan), capture_output=True, text=True, timeout=20, check=False
-    )
+    argv = ["unshare", "--net", sys.executable, "-c", PROGRAM, load, listing]
+    text = f"{NAT}# rules\n{rules}"
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
-    taps = {part.tap.direction: object_name(part.tap.key) for part in plan.parts if part.tap.name == "web"}
-    packets = {way: int(done.stdout.split(f"counter {name} ")[1].split()[2]) for way, name in taps.items()}
-    return packets[Direction.IN], packets[Direction.OUT]
+    return done.stdout
+
+
+def counted(match: Match, flavour: str = "") -> tuple[int, int]:
+    """Packets that the match took on the line, of the two in and the two out. flavour: of iptables."""
+    plan = replace(small_plan(match=match), does_nat=True)
+    taps = {part.tap.direction: part.tap for part in plan.parts if part.tap.name == "web"}
+    if not flavour:
+        text = printed(render(plan), "nft -f -", "nft list counters")
+        packets = {way: text.split(f"counter {tap.object_name} ")[1].split()[2] for way, tap in taps.items()}
+        return int(packets[Direction.IN]), int(packets[Direction.OUT])
+    saved = parse_saved(printed(show(plan), f"iptables-{flavour}-restore", f"iptables-{flavour}-save -c"))
+    sums = {
+        way: sum(one.packets for one in saved.rules if one.chain == f"ipsecmon-a-{digest_of(tap)}")
+        for way, tap in taps.items()
+    }
+    return sums[Direction.IN], sums[Direction.OUT]
 
 
 @pytest.mark.parametrize(
@@ -105,3 +121,27 @@ def test_each_view_sees_its_own_addresses_and_ports_in_both_directions(
     match: Match, packets: tuple[int, int]
 ) -> None:
     assert counted(match) == packets
+
+
+@pytest.mark.parametrize("flavour", ["nft", "legacy"])
+@pytest.mark.parametrize(
+    ("match", "packets"),
+    [
+        (Match(local=("10.1.5.9/32",)), (1, 2)),
+        (Match(local=("10.1.5.9/32",), lan_view=False), (0, 1)),
+        (Match(local=("203.0.113.2/32",)), (1, 0)),
+        (Match(local=("203.0.113.2/32",), lan_view=False), (2, 1)),
+        (Match(ports=((80, 80),)), (0, 1)),
+        (Match(ports=((80, 80),), lan_view=False), (0, 0)),
+        (Match(ports=((8080, 8080),), lan_view=False), (1, 1)),
+        (Match(ports=((8080, 8080),)), (1, 0)),
+        (Match(source_ports=((4000, 4000),), host=("10.1.5.0/24",)), (0, 1)),
+        (Match(remote=("203.0.113.9/32",), lan_view=False), (2, 2)),
+        (Match(remote=("203.0.113.9/32",)), (2, 2)),
+    ],
+)
+def test_with_iptables_a_connections_first_packet_alone_is_seen_before_its_translation(
+    match: Match, packets: tuple[int, int], flavour: str
+) -> None:
+    """Of the four packets one in and one out are the first of their connection."""
+    assert counted(match, flavour) == packets
