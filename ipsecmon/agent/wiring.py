@@ -106,6 +106,7 @@ class Wired:
 def build_wired(config: Config, plan: Plan, helper: Helper) -> Wired:
     folder = Path(config.store.path)
     counts = Counters()
+    helper.on_restart = lambda: counts.add("helper", "restarts")
     return Wired(
         router=config.router,
         interval_s=config.interval_s,

@@ -117,9 +117,14 @@ class Agent:
         return self._process.pid
 
     @property
+    def supervisor_pid(self) -> int:
+        """Main's only child."""
+        return _child(self.pid)
+
+    @property
     def helper_pid(self) -> int:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(children[0])
+        """The supervisor's only child."""
+        return _child(self.supervisor_pid)
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
@@ -153,6 +158,10 @@ class Agent:
     def _command(self, *arguments: str) -> list[str]:
         inside = ["ip", "netns", "exec", self._among.name(self._role)]
         return [*inside, *self._before, *IPSECMON, *arguments, "-c", str(self.config)]
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def volume(row: Mapping[str, Any], prefix: str = "") -> Volume:
