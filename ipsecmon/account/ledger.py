@@ -67,15 +67,60 @@ class Ledger:
         self._router = router
         self._lines = lines
         self._deltas = Deltas(saved)
-        self._tapped = list(groups.values())
-        self._slot_of_group = np.full(_GROUPS, len(groups), np.int64)
-        self._slot_of_group[list(groups)] = np.arange(len(groups))
-        self._seen_octets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
-        self._seen_packets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
-        self._marked: Optional[tuple[NDArray[np.int64], NDArray[np.int64]]] = None
-        self._meters = {key: LossMeter() for key in self._tapped}
+        self._meters: dict[CounterKey, LossMeter] = {}
         self._open: dict[CounterKey, _Sums] = {}
-        self._since_start: dict[CounterKey, _Sums] = {key: _Sums() for key in self._tapped}
+        self._since_start: dict[CounterKey, _Sums] = {}
+        self._tap(groups)
+
+    def _tap(self, groups: Mapping[int, CounterKey]) -> None:
+        self._groups = dict(groups)
+        self._tapped = list(dict.fromkeys(groups.values()))
+        self._slot_of_group = np.full(_GROUPS, len(self._tapped), np.int64)
+        slots = {key: slot for slot, key in enumerate(self._tapped)}
+        self._slot_of_group[list(groups)] = [slots[key] for key in groups.values()]
+        self._seen_octets: NDArray[np.int64] = np.zeros(len(self._tapped) + 1, np.int64)
+        self._seen_packets: NDArray[np.int64] = np.zeros(len(self._tapped) + 1, np.int64)
+        self._marked: Optional[tuple[NDArray[np.int64], NDArray[np.int64]]] = None
+        self._meters = {key: self._meters.get(key, LossMeter()) for key in self._tapped}
+        for key in self._tapped:
+            self._since_start.setdefault(key, _Sums())
+
+    def groups(self) -> Mapping[int, CounterKey]:
+        """Whose copies come on which NFLOG group."""
+        return self._groups
+
+    def change(
+        self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
+    ) -> None:
+        """Other rules stand from now on. What is not in groups is followed on until retire()."""
+        self._lines = lines
+        self._tap_anew({**self._groups, **groups})
+
+    def retire(self, groups: Mapping[int, CounterKey]) -> bool:
+        """Leave all but these groups, if nothing of what they were can come any more."""
+        leaving = set(self._groups.values()) - set(groups.values())
+        unbooked = self._unbooked()
+        if any(any(unbooked[key]) or self._sums(key).pending_packets for key in leaving):
+            return False
+        self._tap_anew(groups)
+        return True
+
+    def rebase(self, readings: Iterable[Reading]) -> None:
+        """Counters that were not followed until now: what they say is a baseline."""
+        self._deltas.rebase(readings)
+
+    def _tap_anew(self, groups: Mapping[int, CounterKey]) -> None:
+        """Copies that are folded and not booked yet stay so."""
+        unbooked = self._unbooked()
+        self._tap(groups)
+        for slot, key in enumerate(self._tapped):
+            self._seen_packets[slot], self._seen_octets[slot] = unbooked.get(key, (0, 0))
+
+    def _unbooked(self) -> dict[CounterKey, tuple[int, int]]:
+        return {
+            key: (int(self._seen_packets[slot]), int(self._seen_octets[slot]))
+            for slot, key in enumerate(self._tapped)
+        }
 
     def adopt(self, readings: Iterable[Reading], pending: Mapping[CounterKey, int]) -> bool:
         """The first poll: what passed since the saved readings is bridged. False: nothing did.

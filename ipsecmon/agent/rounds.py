@@ -156,6 +156,15 @@ class Rounds:
         self.last_closed = batch
         return batch
 
+    def change(self, parts: Parts, generation: int) -> None:
+        """Go on with other parts. generation: of the rule sets now."""
+        self._parts = parts
+        self._generation = generation
+
+    @property
+    def parts(self) -> Parts:
+        return self._parts
+
     def snapshot(self) -> list[Increment]:
         """Everything since the agent started."""
         return self._parts.ledger.snapshot()

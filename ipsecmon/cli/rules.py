@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.assignment import plan_as_before
 from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import load
@@ -44,7 +44,7 @@ def show(config_file: Path) -> None:
 def install(config_file: Path) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
     config = load(config_file)
-    plan = build_plan(config, resolve_host)
+    plan = plan_as_before(config, resolve_host)
     with separated(plan) as helper:
         # this loads numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.wiring import build_wired
@@ -99,4 +99,4 @@ def _install(wired: Wired) -> list[str]:
 
 
 def _plan(config_file: Path) -> Plan:
-    return build_plan(load(config_file), resolve_host)
+    return plan_as_before(load(config_file), resolve_host)

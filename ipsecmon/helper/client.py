@@ -103,8 +103,15 @@ class Helper:
         return self._pid
 
     def change_plan(self, plan: Plan) -> None:
-        """From now on every verb is about this plan. Raises RulesRefused where that needs a restart."""
-        self._ask("plan", plan.encode())
+        """From now on every verb is about this plan. Raises RulesRefused where that needs a restart.
+
+        Where HelperAway is raised, the next helper is told this one.
+        """
+        try:
+            self._ask("plan", plan.encode())
+        except HelperAway:
+            self._plan = plan
+            raise
         self._plan = plan
 
     def open_nflog(self, groups: Sequence[int] = ()) -> OpenedNflog:

@@ -66,6 +66,16 @@ class RuleCounterSource:
         """Counters that may be there too, such as those of an earlier config."""
         self._names = {**names, **self._names}
 
+    def want(self, names: Mapping[str, CounterKey]) -> None:
+        """These must be there from now on; others are read as long as they are."""
+        self._wanted = list(names.values())
+        self.know(names)
+
+    def forget_others(self) -> None:
+        """Read only what must be there."""
+        wanted = set(self._wanted)
+        self._names = {name: key for name, key in self._names.items() if key in wanted}
+
     def poll(self) -> RuleReadings:
         """Raises SourceError."""
         dump = self._read()

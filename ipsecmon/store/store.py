@@ -81,6 +81,11 @@ class Store:
                 connection.close()
             self._lock.release()
 
+    def keep(self, interval_s: int, retention_s: int) -> None:
+        """From now on as if it had been made with these."""
+        self._retention_s = retention_s
+        self._retentions_s = history.retentions_s(interval_s, retention_s)
+
     def commit(self, batch: Batch, readings: Iterable[Reading], sinks: Sequence[str], now: Moment) -> None:
         """The batch in history and spool, and the readings it ends with: all, or after an error nothing."""
         connection = self._opened

@@ -58,19 +58,21 @@ class Agent:
         self._among = among
         self._role = role
         self._log = folder / "agent.log"
+        self.store = folder / "store"
         self.config = folder / "ipsecmon.yaml"
-        self.config.write_text(
-            yaml.safe_dump(
-                {
-                    "router": "lab",
-                    "interval": "1s",
-                    "line": {"name": "T1", "interface": "wan0"},
-                    "store": {"path": str(folder / "store")},
-                    **settings,
-                }
-            )
-        )
+        self._settings: dict[str, Any] = {
+            "router": "lab",
+            "interval": "1s",
+            "line": {"name": "T1", "interface": "wan0"},
+            "store": {"path": str(self.store)},
+        }
+        self.configure(**settings)
         self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def configure(self, **settings: Any) -> None:
+        """Write the config with these settings, and all others as they were."""
+        self._settings.update(settings)
+        self.config.write_text(yaml.safe_dump(self._settings))
 
     def start(self) -> None:
         """Until it says ready."""
@@ -131,8 +133,12 @@ class Agent:
 
     def fails(self) -> str:
         """What `run` says on stderr when it cannot start."""
+        return self.refused("run", "--no-page")
+
+    def refused(self, *arguments: str) -> str:
+        """What a command says on stderr that ends with status 1."""
         done = subprocess.run(
-            self._command("run", "--no-page"),
+            self._command(*arguments),
             capture_output=True,
             text=True,
             timeout=START_WITHIN_S,
