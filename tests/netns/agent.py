@@ -77,14 +77,19 @@ class Agent:
     def start(self) -> None:
         """Until it says ready."""
         said = len(self.log())
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command("run", "--no-page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self.launch()
+        assert self._process is not None
         deadline = time.monotonic() + START_WITHIN_S
         while "ready\n" not in self.log()[said:]:
             assert self._process.poll() is None and time.monotonic() < deadline, self.log()
             time.sleep(0.02)
+
+    def launch(self) -> None:
+        """Start it, and not wait."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command("run", "--no-page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def stop(self) -> int:
         """SIGTERM, and its exit status."""
