@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from ipsecmon.account.deltas import Deltas
 from ipsecmon.account.loss import Loss, LossMeter
-from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+from ipsecmon.model import (
+    Batch,
+    CounterKey,
+    Increment,
+    ObservationPoint,
+    Packets,
+    Reading,
+    SelfMeasurement,
+)
 
 __all__ = ["Ledger"]
 
@@ -136,7 +144,7 @@ class Ledger:
     def begin(self, readings: Iterable[Reading], at_ns: int, copied_all: bool) -> None:
         """The poll right after the groups were bound. copied_all: they were bound before the rules stood."""
         for key, octets, packets in self._deltas.advance(readings):
-            self._sums(key).add(_Sums(octets, packets))
+            self._book(key, octets, packets)
             if key in self._meters:
                 self._meters[key] = LossMeter(0 if copied_all else packets)
                 self._meters[key].update(at_ns, packets, 0)
@@ -164,7 +172,7 @@ class Ledger:
         """
         happened = {key: (octets, packets) for key, octets, packets in self._deltas.advance(readings)}
         for key, (octets, packets) in happened.items():
-            self._sums(key).add(_Sums(octets, packets))
+            self._book(key, octets, packets)
         seen_packets, seen_octets = self._marked or (self._seen_packets.copy(), self._seen_octets.copy())
         self._seen_packets -= seen_packets
         self._seen_octets -= seen_octets
@@ -216,6 +224,13 @@ class Ledger:
             for part in parts:
                 lines[line].add(sums.get(part, _Sums()))
         return {**lines, **sums}
+
+    def _book(self, key: CounterKey, octets: int, packets: int) -> None:
+        """What a counter that has left the config still counted: its copies came to nobody."""
+        if key in self._meters or key.observed_at is ObservationPoint.NIC:
+            self._sums(key).add(_Sums(octets, packets))
+        else:
+            self._sums(key).add(_Sums(octets, packets, bridged_octets=octets, bridged_packets=packets))
 
     def _sums(self, key: CounterKey) -> _Sums:
         return self._open.setdefault(key, _Sums())

@@ -100,7 +100,7 @@ def assert_everything_is_exact(
 ) -> dict[str, int]:
     """In store, file and influxd; the line's row."""
     rows = agent.counters()
-    assert unaccounted(rows) == []
+    assert [(key, rows[key]) for key in unaccounted(rows)] == []
     line = rows["T1", "out", "wire"]
     assert volume(line) == sent
     assert line["lost_packets"] == 0

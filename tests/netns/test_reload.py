@@ -53,7 +53,7 @@ def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path:
     sent = sent_by(senders)
 
     rows = agent.counters()
-    assert unaccounted(rows) == []
+    assert [(key, rows[key]) for key in unaccounted(rows)] == []
     line = rows["T1", "out", "wire"]
     assert volume(line) == sent
     assert (line["lost_packets"], line["bridged_packets"], line["nflog_octets"]) == (0, 0, line["octets"])
@@ -65,3 +65,110 @@ def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path:
     assert in_file(tmp_path / "kept.csv")["T1", "out"] == sent
     for name in ("b.csv", "c.csv"):
         in_file(tmp_path / name)
+
+
+def send(topology: Topology, port: int, packets: int) -> Volume:
+    return exchange_udp(topology, "lan", "inet", FAR, port=port, packets=packets, sizes=(12, 472)).sent
+
+
+def test_a_counter_that_comes_back_goes_on_where_it_stood(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    send(topology, 5060, 300)
+    for counters, line in (([], "counter port 5060 removed"), ([counter(5060)], "counter port 5060 added")):
+        agent.configure(counters=counters)
+        assert line in agent.call("reload")
+        send(topology, 5060, 70)
+        agent.report()
+
+    rows = agent.counters()
+    assert rows["port 5060", "out", "wire"]["packets"] == rows["port 5060", "out", "wire"]["nflog_packets"] == 370
+    assert rows["other", "out", "wire"]["packets"] == 70
+    assert rows["T1", "out", "wire"]["packets"] == 440 and unaccounted(rows) == []
+
+
+def test_groups_stay_with_their_counters_over_reload_and_restart(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    agent.configure(counters=[counter(5063), counter(5061), counter(5060)])
+    assert agent.call("reload").splitlines() == ["counter port 5063 added", "counters stand in another order"]
+    assert "rules stand" in agent.call("rules", "status")
+    shown = agent.call("rules", "show")
+    send(topology, 5063, 10)
+    assert agent.stop() == 0
+    agent.start()
+    assert agent.call("rules", "show") == shown
+    row = agent.counters()["port 5063", "out", "wire"]
+    assert (row["packets"], row["nflog_packets"]) == (10, 10)
+
+
+def test_line_interface_and_interval_change_without_a_spike(topology: Topology, agent: Agent) -> None:
+    topology.ip("router", "link add wan1 type dummy\nlink set wan1 addrgenmode none multicast off arp off up\n")
+    topology.ip("router", "addr add 192.0.2.1/24 dev wan1\n")
+    topology.run("router", "ping", "-q", "-c", "5", "-i", "0.01", "-W", "0.01", "192.0.2.9", check=False)
+    agent.start()
+    before = send(topology, 5060, 100)
+    agent.configure(line={"name": "second", "interface": "wan1"}, interval="2s")
+    said = agent.call("reload")
+    assert "line: T1 on wan0 -> second on wan1" in said and "interval: 1 s -> 2 s" in said
+    send(topology, 5060, 50)
+    topology.run("router", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "0.01", "192.0.2.9", check=False)
+    report = agent.report()
+
+    rows = {(row["name"], row["direction"]): row for row in report["counters"]}
+    assert volume(rows["T1", "out"]) == before
+    assert rows["second", "out"]["packets"] == 3
+    nics = {(nic["name"], nic["direction"]): nic["frames"] for nic in report["interfaces"]}
+    assert nics["wan0", "out"] == 100 and nics["wan1", "out"] == 3
+    assert ask(agent.store, "status")["interval_s"] == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"router": "other"}, "router is lab in the running agent and other in the file: restart needed"),
+        ({"nfmark": {"mask": 0xFF}}, "restart needed"),
+        ({"nflog": {"groups": "7000-7100"}}, "was not in the config at start: restart needed"),
+        ({"line": {"name": "T1", "interface": "ppp7"}}, "no such interface: ppp7"),
+        ({"counters": [{"name": "x", "match": {"prt": 1}}]}, "did you mean port"),
+        ({"counters": [{"name": "x", "ipsec": {"peer": "no.such.host.invalid"}}]}, "does not resolve"),
+    ],
+)
+def test_a_config_that_cannot_be_taken_is_said_and_all_goes_on(
+    topology: Topology, agent: Agent, settings: dict[str, Any], why: str
+) -> None:
+    agent.start()
+    first = send(topology, 5060, 100)
+    agent.configure(**settings)
+    assert why in agent.refused("reload")
+    second = send(topology, 5060, 50)
+    assert agent.totals()["port 5060", "out", "wire"] == (first.packets + second.packets, 150)
+    assert ask(agent.store, "status")["rules_stand"]
+
+
+def test_a_group_that_somebody_else_took_leaves_the_old_config_standing(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    used = {int(line.split()[2].rstrip(":")) for line in agent.call("rules", "show").splitlines() if line[0] == "#"}
+    with bound(topology, max(used) + 1):
+        agent.configure(counters=[counter(5060), counter(5061), counter(5062)])
+        assert "is in use by process" in agent.refused("reload")
+        assert ask(agent.store, "status")["rules_stand"]
+    assert "counter port 5062 added" in agent.call("reload")
+    sent = send(topology, 5062, 20)
+    assert volume(agent.counters()["port 5062", "out", "wire"], "nflog_") == sent
+
+
+def test_a_sink_that_moves_up_in_the_file_keeps_what_waits_for_it(
+    topology: Topology, tmp_path: Path, agent: Agent
+) -> None:
+    agent.configure(sinks=files(tmp_path, "gone.csv", "nowhere/late.csv"))
+    agent.start()
+    sent = send(topology, 5060, 100)
+    agent.report()
+    agent.configure(sinks=files(tmp_path, "nowhere/late.csv"))
+    assert agent.call("reload").splitlines() == ["sink file removed"]
+    agent.kill()
+    (tmp_path / "nowhere").mkdir()
+    agent.start()
+    assert agent.stop() == 0
+    assert in_file(tmp_path / "nowhere/late.csv")["T1", "out"] == sent
