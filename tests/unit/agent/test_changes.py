@@ -23,8 +23,8 @@ def config(more: str = "", of: str = FILE) -> Config:
 
 
 def said(now: Config, then: Config, moved: str = "203.0.113.9") -> list[str]:
-    plans = [build_plan(one, lambda name, at=at: (at,)) for one, at in ((now, "203.0.113.9"), (then, moved))]
-    return plan_changes(now, then, *plans)
+    plan, new_plan = build_plan(now, lambda name: ("203.0.113.9",)), build_plan(then, lambda name: (moved,))
+    return plan_changes(now, then, plan, new_plan)
 
 
 @pytest.mark.parametrize(
