@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import GroupInUse, HelperAway, HelperGone, RulesRefused
 from ipsecmon.helper.client import Helper
 from ipsecmon.helper.rules import apply_rules
+from ipsecmon.helper.supervisor import PAUSE_S
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import object_name
 from ipsecmon.sources.nflog import NflogSource
@@ -236,6 +238,14 @@ def test_a_helper_that_died_is_followed_by_another_for_every_verb(helper: Helper
         os.kill(before, signal.SIGKILL)
         verb()
         assert helper.pid != before and len(restarts) == number
+
+
+def test_a_helper_that_dies_young_is_followed_after_a_pause(helper: Helper) -> None:
+    for _ in range(2):
+        began = time.monotonic()
+        os.kill(helper.pid, signal.SIGKILL)
+        helper.counters()
+    assert time.monotonic() - began >= PAUSE_S
 
 
 def test_the_next_helper_knows_the_plan_that_its_predecessor_was_told(helper: Helper) -> None:
