@@ -172,7 +172,7 @@ def limits(mounts: str, notify: Path) -> list[str]:
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
     become += ["--inh-caps=-all,+net_admin", "--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin"]
     clean = ["env", "-i", f"PATH={os.environ['PATH']}", f"PYTHONPATH={ROOT}"]
-    clean += [f"NOTIFY_SOCKET={notify}", "WATCHDOG_USEC=200000"]
+    clean += [f"NOTIFY_SOCKET={notify}", "WATCHDOG_USEC=2000000"]
     return ["unshare", "-m", "sh", "-c", OPEN_ROOT, mounts, *become, *clean]
 
 
