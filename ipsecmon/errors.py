@@ -7,7 +7,8 @@
     │   ├── GroupInUse     somebody else owns an NFLOG group
     │   ├── MissingCapability
     │   ├── RulesRefused   nft is missing or refused our rules
-    │   └── HelperGone     the privileged process has ended
+    │   ├── HelperAway     the privileged process has ended and is not back yet
+    │   └── HelperGone     the privileged process has ended, and nobody starts it again
     ├── StoreError         the own history cannot be opened or written
     │   └── NewerStore     written by a later version
     └── SinkError
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DecodeError",
     "GroupInUse",
+    "HelperAway",
     "HelperGone",
     "IpsecmonError",
     "MissingCapability",
@@ -74,8 +76,12 @@ class RulesRefused(SourceError):
     """The rule set could not be installed, read or removed."""
 
 
+class HelperAway(SourceError):
+    """The privileged helper process has ended; the next one is not there yet."""
+
+
 class HelperGone(SourceError):
-    """The privileged helper process has ended."""
+    """The privileged helper process has ended, and so has what would start it again."""
 
 
 class StoreError(IpsecmonError):

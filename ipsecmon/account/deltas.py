@@ -33,6 +33,10 @@ class Deltas:
             self._last.setdefault(reading.key, reading)
         return self.advance(readings)
 
+    def rebase(self, readings: Iterable[Reading]) -> None:
+        """Whatever happened until these readings is nobody's."""
+        self._last.update((reading.key, reading) for reading in readings)
+
     def advance(self, readings: Iterable[Reading]) -> Iterator[tuple[CounterKey, int, int]]:
         """(key, octets, packets) that happened since the last reading of each."""
         for reading in readings:

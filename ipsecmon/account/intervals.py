@@ -64,6 +64,11 @@ class Intervals:
             self._start = end
         self._due = self._boundary()
 
+    def change(self, interval_s: int) -> None:
+        """The interval that has just begun ends at a boundary of another length."""
+        self._length = interval_s * 1_000_000_000
+        self._due = self._boundary()
+
     def defer(self, monotonic_ns: int) -> None:
         """The running interval could not be closed: it goes on to the next boundary."""
         while self._due <= monotonic_ns:

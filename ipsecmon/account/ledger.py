@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from ipsecmon.account.deltas import Deltas
 from ipsecmon.account.loss import Loss, LossMeter
-from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+from ipsecmon.model import (
+    Batch,
+    CounterKey,
+    Increment,
+    ObservationPoint,
+    Packets,
+    Reading,
+    SelfMeasurement,
+)
 
 __all__ = ["Ledger"]
 
@@ -67,15 +75,60 @@ class Ledger:
         self._router = router
         self._lines = lines
         self._deltas = Deltas(saved)
-        self._tapped = list(groups.values())
-        self._slot_of_group = np.full(_GROUPS, len(groups), np.int64)
-        self._slot_of_group[list(groups)] = np.arange(len(groups))
-        self._seen_octets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
-        self._seen_packets: NDArray[np.int64] = np.zeros(len(groups) + 1, np.int64)
-        self._marked: Optional[tuple[NDArray[np.int64], NDArray[np.int64]]] = None
-        self._meters = {key: LossMeter() for key in self._tapped}
+        self._meters: dict[CounterKey, LossMeter] = {}
         self._open: dict[CounterKey, _Sums] = {}
-        self._since_start: dict[CounterKey, _Sums] = {key: _Sums() for key in self._tapped}
+        self._since_start: dict[CounterKey, _Sums] = {}
+        self._tap(groups)
+
+    def _tap(self, groups: Mapping[int, CounterKey]) -> None:
+        self._groups = dict(groups)
+        self._tapped = list(dict.fromkeys(groups.values()))
+        self._slot_of_group = np.full(_GROUPS, len(self._tapped), np.int64)
+        slots = {key: slot for slot, key in enumerate(self._tapped)}
+        self._slot_of_group[list(groups)] = [slots[key] for key in groups.values()]
+        self._seen_octets: NDArray[np.int64] = np.zeros(len(self._tapped) + 1, np.int64)
+        self._seen_packets: NDArray[np.int64] = np.zeros(len(self._tapped) + 1, np.int64)
+        self._marked: Optional[tuple[NDArray[np.int64], NDArray[np.int64]]] = None
+        self._meters = {key: self._meters.get(key, LossMeter()) for key in self._tapped}
+        for key in self._tapped:
+            self._since_start.setdefault(key, _Sums())
+
+    def groups(self) -> Mapping[int, CounterKey]:
+        """Whose copies come on which NFLOG group."""
+        return self._groups
+
+    def change(
+        self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
+    ) -> None:
+        """Other rules stand from now on. What is not in groups is followed on until retire()."""
+        self._lines = lines
+        self._tap_anew({**self._groups, **groups})
+
+    def retire(self, groups: Mapping[int, CounterKey]) -> bool:
+        """Leave all but these groups, if nothing of what they were can come any more."""
+        leaving = set(self._groups.values()) - set(groups.values())
+        unbooked = self._unbooked()
+        if any(any(unbooked[key]) or self._sums(key).pending_packets for key in leaving):
+            return False
+        self._tap_anew(groups)
+        return True
+
+    def rebase(self, readings: Iterable[Reading]) -> None:
+        """Counters that were not followed until now: what they say is a baseline."""
+        self._deltas.rebase(readings)
+
+    def _tap_anew(self, groups: Mapping[int, CounterKey]) -> None:
+        """Copies that are folded and not booked yet stay so."""
+        unbooked = self._unbooked()
+        self._tap(groups)
+        for slot, key in enumerate(self._tapped):
+            self._seen_packets[slot], self._seen_octets[slot] = unbooked.get(key, (0, 0))
+
+    def _unbooked(self) -> dict[CounterKey, tuple[int, int]]:
+        return {
+            key: (int(self._seen_packets[slot]), int(self._seen_octets[slot]))
+            for slot, key in enumerate(self._tapped)
+        }
 
     def adopt(self, readings: Iterable[Reading], pending: Mapping[CounterKey, int]) -> bool:
         """The first poll: what passed since the saved readings is bridged. False: nothing did.
@@ -91,7 +144,7 @@ class Ledger:
     def begin(self, readings: Iterable[Reading], at_ns: int, copied_all: bool) -> None:
         """The poll right after the groups were bound. copied_all: they were bound before the rules stood."""
         for key, octets, packets in self._deltas.advance(readings):
-            self._sums(key).add(_Sums(octets, packets))
+            self._book(key, octets, packets)
             if key in self._meters:
                 self._meters[key] = LossMeter(0 if copied_all else packets)
                 self._meters[key].update(at_ns, packets, 0)
@@ -123,7 +176,7 @@ class Ledger:
         """
         happened = {key: (octets, packets) for key, octets, packets in self._deltas.advance(readings)}
         for key, (octets, packets) in happened.items():
-            self._sums(key).add(_Sums(octets, packets))
+            self._book(key, octets, packets)
         seen_packets, seen_octets = self._marked or (self._seen_packets.copy(), self._seen_octets.copy())
         self._seen_packets -= seen_packets
         self._seen_octets -= seen_octets
@@ -175,6 +228,13 @@ class Ledger:
             for part in parts:
                 lines[line].add(sums.get(part, _Sums()))
         return {**lines, **sums}
+
+    def _book(self, key: CounterKey, octets: int, packets: int) -> None:
+        """What a counter that has left the config still counted: its copies came to nobody."""
+        if key in self._meters or key.observed_at is ObservationPoint.NIC:
+            self._sums(key).add(_Sums(octets, packets))
+        else:
+            self._sums(key).add(_Sums(octets, packets, bridged_octets=octets, bridged_packets=packets))
 
     def _sums(self, key: CounterKey) -> _Sums:
         return self._open.setdefault(key, _Sums())

@@ -1,7 +1,7 @@
 """The control socket: `control.sock` in the store's folder, one line of JSON a request and an answer.
 
 Both sides stand here. Only who may write to the folder (0750) and the socket (0660) gets in; nothing that
-is asked here changes rules or reads traffic.
+is asked here reads traffic, and what `reload` changes is what the agent's own config file says.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ rules, baseline, control socket, sinks, ready. Stop: the reverse, within STOP_S,
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -15,10 +16,12 @@ from typing import Optional
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
+from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
 from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
+from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
@@ -61,13 +64,18 @@ class Agent:
             {
                 signal.SIGINT: self.end,
                 signal.SIGTERM: self.end,
-                signal.SIGHUP: self._reopen,
+                signal.SIGHUP: lambda: self._on_reload(lambda answer: None),
             },
         )
         self._control = Control(
             wired.folder,
             self._loop,
-            {"status": self._status, "close-interval": self._close_interval, "totals": self._totals},
+            {
+                "status": self._status,
+                "close-interval": self._close_interval,
+                "totals": self._totals,
+                "reload": self._on_reload,
+            },
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = RuleKeeper(wired)
@@ -115,10 +123,10 @@ class Agent:
         self._unwind.append(wired.store.stop)
         if opened.moved_aside:
             _logger.error("store was corrupt, begun afresh; the old one was kept path=%s", opened.moved_aside)
-        for sink, batches in wired.store.forget_sinks_except([one.name for one in wired.outlets]).items():
-            _logger.warning("sink is not configured any more, dropped sink=%s batches=%d", sink, batches)
+        wired.outlets = wired.outlets_of(wired.config, json.loads(wired.store.state(SINKS) or "{}"))
+        remember_outlets(wired)
         wired.interfaces.start()
-        self._unwind.append(wired.interfaces.stop)
+        self._unwind.append(lambda: wired.interfaces.stop())  # a reload may change which
         ledger = self._bridge()
         generation = self._begin_counting(ledger)
         self._start_rounds(ledger, generation)
@@ -147,13 +155,18 @@ class Agent:
         wired = self._wired
         saved = wired.store.readings()
         wired.know_saved(list(saved))
+        rules = wired.rules.poll()
+        began = [
+            one
+            for one in self._keeper.newborn(rules.readings)
+            if one.key not in saved or saved[one.key].birth != one.birth
+        ]
         ledger = Ledger(
             wired.router,
             {tap.group: tap.key for tap in wired.plan.taps()},
             wired.lines,
-            [Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()],
+            [*(Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()), *began],
         )
-        rules = wired.rules.poll()
         readings = [*wired.interfaces.poll(), *rules.readings]
         now = self._clock.now()
         if ledger.adopt(readings, wired.pending()):
@@ -165,6 +178,7 @@ class Agent:
             )
         else:
             wired.store.save_readings(readings, now.wall_ns)
+        self._keeper.forget_newborn()
         ledger.close()
         return ledger
 
@@ -176,13 +190,15 @@ class Agent:
         """
         wired = self._wired
         known = bool(wired.rules.poll().readings)
+        groups = wired.plan.groups()
         if known:
-            wired.open_nflog().stop()
+            wired.open_nflog(groups).stop()
             self._keeper.install()
-        self._nflog = wired.open_nflog()
+        wired.copies.add(wired.open_nflog(groups), groups)
         if self._remove_rules:
             self._unwind.append(wired.helper.remove_rules)
-        self._unwind.append(self._nflog.stop)
+        self._unwind.append(wired.copies.stop)
+        save_groups(wired.folder, wired.plan)
         if not known:
             self._keeper.install()
         rules = wired.rules.poll()
@@ -200,7 +216,7 @@ class Agent:
             wired.store.set_state(STEPS_BACK, str(intervals.steps_back))
         parts = Parts(
             self._clock,
-            self._nflog,
+            wired.copies,
             wired.rules,
             wired.interfaces,
             ledger,
@@ -212,31 +228,43 @@ class Agent:
         )
         self._rounds = Rounds(parts, generation)
         self._intervals = intervals
-        self._loop.watch(self._nflog, self._on_copies)
-        self._loop.call_at(intervals.due_monotonic_ns(), self._on_time)
+        self._reload = Reload(wired, self._keeper, self._rounds, ledger, self._loop, self._force_close)
+        self._loop.watch(wired.copies, self._on_copies)
+        self._due_ns = 0
+        self._wait_for_boundary()
         if self._look:
             self._loop.call_at(now.monotonic_ns, self._on_look)
 
+    def _wait_for_boundary(self) -> None:
+        """One timer for each boundary: a reload may bring the next one nearer."""
+        due_ns = self._intervals.due_monotonic_ns()
+        if due_ns != self._due_ns:
+            self._due_ns = due_ns
+            self._loop.call_at(due_ns, lambda: self._on_time(due_ns))
+
     def _on_copies(self) -> None:
         """Let more arrive and read all of it at once."""
-        self._loop.unwatch(self._nflog)
+        self._loop.unwatch(self._wired.copies)
         self._loop.call_at(self._clock.now().monotonic_ns + self._gather.wait_ns, self._read_copies)
 
     def _read_copies(self) -> None:
         assert self._rounds is not None
         try:
-            self._gather.learn(self._nflog.fullness())
+            self._gather.learn(self._wired.copies.fullness())
             self._rounds.drain()
         finally:
-            self._loop.watch(self._nflog, self._on_copies)
+            self._loop.watch(self._wired.copies, self._on_copies)
 
-    def _on_time(self) -> None:
+    def _on_time(self, due_ns: int) -> None:
+        if due_ns != self._due_ns:
+            return  # a reload has brought the boundary nearer
         try:
             self._close_round()
         except StoreError:
             pass  # rounds have said so, and everything is kept until the next one
         finally:
-            self._loop.call_at(self._intervals.due_monotonic_ns(), self._on_time)
+            self._intervals.defer(self._clock.now().monotonic_ns)  # of what failed in a way that nobody knows
+            self._wait_for_boundary()
 
     def _close_round(self) -> None:
         assert self._rounds is not None
@@ -295,6 +323,25 @@ class Agent:
         self._rounds.read()
         by_key = {one.key: one for one in self._rounds.snapshot()}
         return Totals(self._clock.now().monotonic_ns, by_key)
+
+    def _on_reload(self, reply: Reply) -> None:
+        """A changed config, and files of file sinks anew. A wrong one is said, and all goes on as before."""
+        self._reopen()
+        try:
+            changed = self._reload.reload()
+        except HelperGone:
+            raise
+        except IpsecmonError as error:
+            self._counts.add("agent", "refused-reloads")
+            _logger.error(
+                "config refused, all goes on as before error=%s", "; ".join(str(error).splitlines())
+            )
+            reply({"error": str(error)})
+            return
+        self._counts.add("agent", "reloads")
+        self._wait_for_boundary()
+        _logger.info("config reloaded %s", "; ".join(changed) or "nothing has changed")
+        reply({"file": str(self._wired.file), "changed": changed})
 
     def _reopen(self) -> None:
         for outlet in self._wired.outlets:

@@ -3,11 +3,14 @@
 The order is the partition's: IKE, then ESP of the named peers, then the rest of ESP and NAT-T, then the
 named clear counters as the file has them, then `other`. Inside: the named tunnels with their
 drill-downs, then `inner`, whatever else was decrypted or will be encrypted.
+
+A counter that had an NFLOG group keeps it, wherever it now stands in the file: a copy that is on its way when
+rules are replaced must not be taken for another counter's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
 from ipsecmon.config import Config, Counter
@@ -16,18 +19,27 @@ from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["build_plan", "line_parts"]
+__all__ = ["build_plan", "group_ranges", "line_parts"]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
 _WIRE, _INNER = ObservationPoint.WIRE, ObservationPoint.INNER
 
 
-def build_plan(config: Config, resolve: Resolve, table: str = "ipsecmon") -> Plan:
-    """Raises ConfigError where a peer's name has no address or the NFLOG groups do not suffice."""
+def build_plan(
+    config: Config,
+    resolve: Resolve,
+    table: str = "ipsecmon",
+    kept: Optional[Mapping[CounterKey, int]] = None,
+    busy: Collection[int] = (),
+) -> Plan:
+    """kept: groups that counters have by now. busy: groups that no other counter may get yet.
+
+    Raises ConfigError where a peer's name has no address or the NFLOG groups do not suffice.
+    """
     if len(config.lines) > 1:
         raise ConfigError("line: several lines are not yet supported: leave the one to count")
-    groups = _Groups(config)
+    groups = _Groups(config, kept or {}, busy)
     tunnels = [counter for counter in config.counters if counter.ipsec]
     peers = {counter.name: _addresses(counter, resolve) for counter in tunnels}
     nfmarks = _nfmarks(config, [counter.name for counter in tunnels])
@@ -54,20 +66,30 @@ def line_parts(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]
     }
 
 
-class _Groups:
-    """Hands out NFLOG groups: the pinned one, else the next free one of the configured range."""
+def group_ranges(config: Config) -> list[tuple[int, int]]:
+    """Every NFLOG group that the config speaks of, as inclusive ranges."""
+    pins = [pin.group for counter in config.counters for pin in counter.pins]
+    return [*config.nflog.group_ranges, *((group, group) for group in pins)]
 
-    def __init__(self, config: Config) -> None:
+
+class _Groups:
+    """Hands out NFLOG groups: the pinned one, else the one it had, else the next free one of the range."""
+
+    def __init__(self, config: Config, kept: Mapping[CounterKey, int], busy: Collection[int]) -> None:
         self._pinned = {
             CounterKey(counter.name, pin.direction, pin.observed_at): pin.group
             for counter in config.counters
             for pin in counter.pins
         }
-        taken = set(self._pinned.values())
+        pinned, mine = set(self._pinned.values()), set(config.nflog.groups)
+        self._kept = {key: group for key, group in kept.items() if group in mine - pinned}
+        taken = pinned.union(self._kept.values(), busy)
         self._free = (group for group in config.nflog.groups if group not in taken)
+        _check_pins(self._pinned, kept, busy)
 
     def tap(self, name: str, way: Direction, observed_at: ObservationPoint) -> Tap:
-        group = self._pinned.get(CounterKey(name, way, observed_at))
+        key = CounterKey(name, way, observed_at)
+        group = self._pinned.get(key, self._kept.get(key))
         if group is None:
             group = next(self._free, None)
         if group is None:
@@ -75,6 +97,16 @@ class _Groups:
                 f"nflog.groups has too few numbers: counter {name!r} gets none; write a wider range"
             )
         return Tap(name, way, observed_at, group)
+
+
+def _check_pins(
+    pins: Mapping[CounterKey, int], kept: Mapping[CounterKey, int], busy: Collection[int]
+) -> None:
+    for key, group in pins.items():
+        if group in busy and kept.get(key) != group:
+            raise ConfigError(
+                f"counter {key.name!r}: another counter has NFLOG group {group}: restart needed"
+            )
 
 
 def _addresses(counter: Counter, resolve: Resolve) -> tuple[str, ...]:

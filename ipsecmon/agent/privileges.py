@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ipsecmon.helper.capabilities import drop_all
 from ipsecmon.helper.client import Helper
@@ -13,9 +13,9 @@ __all__ = ["separated"]
 
 
 @contextlib.contextmanager
-def separated(plan: Plan) -> Iterator[Helper]:
-    """A helper that knows this plan and no other. Raises MissingCapability."""
-    helper = Helper(plan)
+def separated(plan: Plan, groups: Sequence[tuple[int, int]] = ()) -> Iterator[Helper]:
+    """A helper that knows this plan, and later ones on these NFLOG groups. Raises MissingCapability."""
+    helper = Helper(plan, groups)
     helper.start()
     try:
         drop_all()

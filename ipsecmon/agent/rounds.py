@@ -163,6 +163,15 @@ class Rounds:
         self._close_interval(now, span.stepped_ns)
         return batch
 
+    def change(self, parts: Parts, generation: int) -> None:
+        """Go on with other parts. generation: of the rule sets now."""
+        self._parts = parts
+        self._generation = generation
+
+    @property
+    def parts(self) -> Parts:
+        return self._parts
+
     def snapshot(self) -> list[Increment]:
         """Everything since the agent started."""
         return self._parts.ledger.snapshot()

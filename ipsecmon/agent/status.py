@@ -17,11 +17,12 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
     """JSON values only."""
     return {
         "router": wired.router,
+        "config_file": str(wired.file) if wired.file else None,
         "interval_s": wired.interval_s,
         "last_interval_end_ns": last_closed.end_ns if last_closed else None,
         "rules_stand": wired.helper.rules_stand(),
         "nfmarks_refused": list(nfmarks_refused),
-        "dropped_datagrams": wired.nflog.dropped_datagrams() if wired.nflog else 0,
+        "dropped_datagrams": wired.copies.dropped_datagrams(),
         "counts": wired.counts.totals(),
         "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
 from ipsecmon.clock import Clock, SystemClock
-from ipsecmon.config import Config
+from ipsecmon.config import Config, SinkEntry
 from ipsecmon.helper.client import Helper
 from ipsecmon.model import CounterKey
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
+from ipsecmon.sources.copies import Copies
 from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
@@ -25,10 +28,11 @@ __all__ = ["Outlet", "Wired", "build_wired"]
 
 
 class Outlet:
-    """One configured sink with its thread and its place in the spool."""
+    """One configured sink with its thread and its place in the spool. told: tells its settings."""
 
-    def __init__(self, name: str, sink: Sink, delivery: Delivery) -> None:
+    def __init__(self, name: str, told: str, sink: Sink, delivery: Delivery) -> None:
         self.name = name
+        self.told = told
         self._sink = sink
         self._delivery = delivery
 
@@ -53,8 +57,13 @@ class Outlet:
 
 @dataclass
 class Wired:
-    """Everything concrete of one agent, not started but for the helper."""
+    """Everything concrete of one agent, not started but for the helper. file: the config's, if there is one.
 
+    outlets: filled when the store, which knows their names, is open.
+    """
+
+    config: Config
+    file: Optional[Path]
     router: str
     interval_s: int
     folder: Path
@@ -66,31 +75,50 @@ class Wired:
     store: Store
     rules: RuleCounterSource
     interfaces: InterfaceSource
-    outlets: Sequence[Outlet]
-    nflog: Optional[NflogSource] = None
+    copies: Copies
+    outlets: Sequence[Outlet] = field(default_factory=list)
 
-    def open_nflog(self) -> NflogSource:
-        """Raises GroupInUse or SourceError."""
-        opened = self.helper.open_nflog()
-        self.nflog = NflogSource(opened.socket, self.plan.groups(), self.counts)
+    def open_nflog(self, groups: Sequence[int]) -> NflogSource:
+        """A socket of these groups of the plan. Raises GroupInUse or SourceError."""
+        nflog = NflogSource(self.helper.open_nflog(groups).socket, groups, self.counts)
         try:
-            self.nflog.start()
+            nflog.start()
         except BaseException:
-            self.nflog.stop()
+            nflog.stop()
             raise
-        return self.nflog
+        return nflog
+
+    def outlets_of(self, config: Config, before: Mapping[str, str]) -> list[Outlet]:
+        """before: names of the last time, each with what told its settings. One that runs stays as it is."""
+        told = [_told(entry) for entry in config.sinks]
+        kinds = [entry.kind for entry in config.sinks]
+        running = {(one.name, one.told): one for one in self.outlets}
+        return [
+            running.get((name, one)) or _outlet(name, one, entry, self.folder, self.counts)
+            for name, one, entry in zip(name_sinks(list(zip(kinds, told)), before), told, config.sinks)
+        ]
+
+    def interfaces_of(self, plan: Plan) -> InterfaceSource:
+        """Those of a plan, opened; ours if they are the same. Raises SourceError if one is not there."""
+        if plan.interfaces == self.plan.interfaces:
+            return self.interfaces
+        source = InterfaceSource(plan.interfaces)
+        try:
+            source.start()
+        except BaseException:
+            source.stop()
+            raise
+        return source
 
     def know_saved(self, keys: Sequence[CounterKey]) -> None:
         """Counters of an earlier config are read once more: what passed since belongs to the line."""
         self.rules.know({object_name(key): key for key in keys}, self.store.readings())
-        tapped = {tap.key for tap in self.plan.taps()}
-        for line, parts in self.lines.items():
-            parts.extend(
-                key
-                for key in keys
-                if key not in tapped
-                and (key.direction, key.observed_at) == (line.direction, line.observed_at)
-            )
+        self.lines = with_parts(self.lines, keys, self.plan)
+
+    def lines_of(self, config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
+        """A new config's lines; what were parts until now and are none any more stay in their sums."""
+        former = {key for parts in self.lines.values() for key in parts}
+        return with_parts(line_parts(config, plan), former, plan)
 
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""
@@ -103,10 +131,13 @@ class Wired:
         }
 
 
-def build_wired(config: Config, plan: Plan, helper: Helper) -> Wired:
+def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path] = None) -> Wired:
     folder = Path(config.store.path)
     counts = Counters()
+    helper.on_restart = lambda: counts.add("helper", "restarts")
     return Wired(
+        config=config,
+        file=file,
         router=config.router,
         interval_s=config.interval_s,
         folder=folder,
@@ -124,18 +155,35 @@ def build_wired(config: Config, plan: Plan, helper: Helper) -> Wired:
         ),
         rules=RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()}),
         interfaces=InterfaceSource(plan.interfaces),
-        outlets=_outlets(config, folder, counts),
+        copies=Copies(),
     )
 
 
-def _outlets(config: Config, folder: Path, counts: Counters) -> list[Outlet]:
-    """A kind's first sink has its kind's name, the next ones a number: stable as long as the file's order."""
-    outlets: list[Outlet] = []
-    for entry in config.sinks:
-        position = sum(outlet.name.split("-")[0] == entry.kind for outlet in outlets)
-        name = f"{entry.kind}-{position + 1}" if position else entry.kind
-        sink = SINKS[entry.kind].build(entry.settings)
-        counters = getattr(entry.settings, "counters", None)
-        delivery = Delivery(name, sink, Spool(folder, name), counters=counters, counts=counts)
-        outlets.append(Outlet(name, sink, delivery))
-    return outlets
+def with_parts(
+    lines: Mapping[CounterKey, Sequence[CounterKey]], keys: Iterable[CounterKey], plan: Plan
+) -> dict[CounterKey, list[CounterKey]]:
+    """The lines with those of the keys that the plan does not count as parts too."""
+    others = set(keys) - {tap.key for tap in plan.taps()}
+    return {
+        line: [
+            *parts,
+            *sorted(
+                one
+                for one in others
+                if (one.direction, one.observed_at) == (line.direction, line.observed_at)
+            ),
+        ]
+        for line, parts in lines.items()
+    }
+
+
+def _told(entry: SinkEntry) -> str:
+    """Tells a sink's settings from any other's, without showing them."""
+    return hashlib.sha256(f"{entry.kind} {entry.settings.model_dump_json()}".encode()).hexdigest()[:16]
+
+
+def _outlet(name: str, told: str, entry: SinkEntry, folder: Path, counts: Counters) -> Outlet:
+    sink = SINKS[entry.kind].build(entry.settings)
+    counters = getattr(entry.settings, "counters", None)
+    delivery = Delivery(name, sink, Spool(folder, name), counters=counters, counts=counts)
+    return Outlet(name, told, sink, delivery)

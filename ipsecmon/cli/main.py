@@ -10,6 +10,7 @@ import click
 from ipsecmon import __version__
 from ipsecmon.cli.check import check_command
 from ipsecmon.cli.init import init_command
+from ipsecmon.cli.reload import reload_command
 from ipsecmon.cli.report import report_command
 from ipsecmon.cli.rules import rules_group
 from ipsecmon.cli.run import run_command
@@ -40,6 +41,7 @@ def cli() -> None:
 
 cli.add_command(run_command)
 cli.add_command(status_command)
+cli.add_command(reload_command)
 cli.add_command(top_command)
 cli.add_command(report_command)
 cli.add_command(check_command)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
-from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.assignment import plan_as_before
 from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import Config, load
@@ -42,7 +42,7 @@ def show(config_file: Path, backend: Optional[str]) -> None:
 
     As nft text; with an iptables backend as text for iptables-restore and ip6tables-restore.
     """
-    plan = build_plan(_config(config_file, backend), resolve_host)
+    plan = plan_as_before(_config(config_file, backend), resolve_host)
     by_iptables = plan.backend.startswith("iptables")
     if by_iptables:
         click.echo("# load with both: iptables-restore --noflush, ip6tables-restore --noflush")
@@ -57,7 +57,7 @@ def show(config_file: Path, backend: Optional[str]) -> None:
 def install(config_file: Path, backend: Optional[str]) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
     config = _config(config_file, backend)
-    plan = build_plan(config, resolve_host)
+    plan = plan_as_before(config, resolve_host)
     with separated(plan) as helper:
         # this loads numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.wiring import build_wired
@@ -73,7 +73,7 @@ def install(config_file: Path, backend: Optional[str]) -> None:
 @backend_option
 def remove(config_file: Path, backend: Optional[str]) -> None:
     """Remove the rules and their counters. A running agent would put them back: stop it first."""
-    with separated(build_plan(_config(config_file, backend), resolve_host)) as helper:
+    with separated(plan_as_before(_config(config_file, backend), resolve_host)) as helper:
         helper.remove_rules()
     click.echo("rules removed")
 
@@ -83,7 +83,7 @@ def remove(config_file: Path, backend: Optional[str]) -> None:
 @backend_option
 def status(config_file: Path, backend: Optional[str]) -> None:
     """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
-    with separated(build_plan(_config(config_file, backend), resolve_host)) as helper:
+    with separated(plan_as_before(_config(config_file, backend), resolve_host)) as helper:
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
+from ipsecmon.agent.assignment import plan_as_before
 from ipsecmon.agent.observe import set_up_logging
-from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.plan import group_ranges
 from ipsecmon.agent.privileges import separated
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
@@ -38,20 +39,20 @@ def run_command(config_file: Optional[Path], no_page: bool, debug: bool) -> None
     # one thread only, so that giving up capabilities covers all of the process; and less memory
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config_file is not None:
-        _run(load(config_file), "ipsecmon", leave_rules=True)
+        _run(load(config_file), "ipsecmon", config_file.absolute())
         return
     from ipsecmon.agent.standalone import TABLE, standalone_config
 
     folder = Path(tempfile.mkdtemp(prefix="ipsecmon-"))
     try:
-        _run(standalone_config(folder), TABLE, leave_rules=False)
+        _run(standalone_config(folder), TABLE)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(config: Config, table: str, leave_rules: bool) -> None:
-    plan = build_plan(config, resolve_host, table)
-    with separated(plan) as helper:
+def _run(config: Config, table: str, file: Optional[Path] = None) -> None:
+    plan = plan_as_before(config, resolve_host, table)
+    with separated(plan, group_ranges(config)) as helper:
         # these load numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.lifecycle import Agent
         from ipsecmon.agent.memory import keep_freed_memory
@@ -60,9 +61,9 @@ def _run(config: Config, table: str, leave_rules: bool) -> None:
         keep_freed_memory()
         live = _live_table(config)
         agent = Agent(
-            build_wired(config, plan, helper),
+            build_wired(config, plan, helper, file),
             _say_ready,
-            remove_rules=not leave_rules,
+            remove_rules=file is None,
             look=live.show if live else None,
         )
         _count(agent, live)

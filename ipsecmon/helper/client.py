@@ -1,15 +1,23 @@
-"""Main's side: start the helper, ask it, notice its end. Imported by main, never by the helper."""
+"""Main's side: start the supervisor, ask its helper, go on with the next one when that has ended.
+
+Imported by main, never by the helper. Every verb can be asked twice: one whose answer did not come, because
+the helper was killed, is asked of its successor.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipsecmon.errors import HelperGone, RulesRefused, SourceError
+from ipsecmon.errors import HelperAway, HelperGone, RulesRefused, SourceError
+from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.capabilities import pass_on_net_admin
 from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.rules import Applied
@@ -18,19 +26,24 @@ from ipsecmon.wire.nftables import NamedCounter
 
 __all__ = ["Helper", "OpenedNflog"]
 
+_logger = logging.getLogger(__name__)
 _TIMEOUT_S = 60.0  # nft may take long on a router with many rules
 _STOP_S = 2.0
+_AWAY_S = 2.0  # of waiting for the next helper before a round goes on without; it needs some 10 ms
 MAX_ANSWER = 16 << 20  # octets; 10,000 counters take about 1 MB
 
 _PACKAGES = Path(__file__).parents[2]
 # isolated: neither the caller's folder and environment nor any third-party package can get into the helper
 _BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from ipsecmon.helper.__main__ import main; main()"
 _GONE = "the helper process has ended: start ipsecmon again, kernel counters bridge what passes meanwhile"
+_AWAY = (
+    "the helper process has ended and is being started again, kernel counters bridge what passes meanwhile"
+)
 _ERRORS: dict[str, type[SourceError]] = {"rules": RulesRefused}
 
 
 class OpenedNflog(NamedTuple):
-    """requests: how many acknowledgements, one a group in the plan's order, stand on the socket."""
+    """requests: how many acknowledgements, one a group in the order asked for, stand on the socket."""
 
     socket: socket.socket
     requests: int
@@ -39,14 +52,21 @@ class OpenedNflog(NamedTuple):
 class Helper:
     """The privileged process. start() before main gives up its own capabilities.
 
-    Every verb raises HelperGone if the process has ended, and SourceError (RulesRefused where it is
-    about rules) with one line if it could not do it.
+    groups: inclusive ranges of NFLOG groups that later plans may use. on_restart: called for each helper
+    that took the place of one that had ended.
+
+    Every verb raises HelperGone if nobody is there to start a helper again, HelperAway if it takes long, and
+    SourceError (RulesRefused where it is about rules) with one line if the helper could not do it.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, groups: Sequence[tuple[int, int]] = ()) -> None:
+        self._first_plan = self._plan = plan
+        self._groups = groups
         self._process: subprocess.Popen[str] | None = None
+        self._control: socket.socket | None = None
         self._connection: socket.socket | None = None
+        self._pid = 0
+        self.on_restart: Callable[[], object] = lambda: None
 
     def start(self) -> None:
         """Raises MissingCapability."""
@@ -60,16 +80,16 @@ class Helper:
                 text=True,
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(self._plan.encode())
+        self._process.stdin.write(f"{self._first_plan.encode()}\n{Bounds.encode_ranges(self._groups)}\n")
         self._process.stdin.close()
-        ours.settimeout(_TIMEOUT_S)
-        self._connection = ours
+        self._control = ours
 
     def stop(self) -> None:
-        """Close the connection; the helper ends by itself."""
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        """Close the connections; supervisor and helper end by themselves."""
+        self._disconnect()
+        if self._control:
+            self._control.close()
+            self._control = None
         if self._process:
             try:
                 self._process.wait(_STOP_S)
@@ -79,11 +99,24 @@ class Helper:
 
     @property
     def pid(self) -> int:
-        return self._process.pid if self._process else 0
+        """Of the helper that answered last."""
+        return self._pid
 
-    def open_nflog(self) -> OpenedNflog:
-        """The NFLOG socket of all groups of the plan; this process is its only owner."""
-        answer, descriptors = self._ask("open-nflog")
+    def change_plan(self, plan: Plan) -> None:
+        """From now on every verb is about this plan. Raises RulesRefused where that needs a restart.
+
+        Where HelperAway is raised, the next helper is told this one.
+        """
+        try:
+            self._ask("plan", plan.encode())
+        except HelperAway:
+            self._plan = plan
+            raise
+        self._plan = plan
+
+    def open_nflog(self, groups: Sequence[int] = ()) -> OpenedNflog:
+        """An NFLOG socket of these groups of the plan, or of all; this process is its only owner."""
+        answer, descriptors = self._ask("open-nflog", ",".join(map(str, groups)))
         return OpenedNflog(socket.socket(fileno=descriptors[0]), answer["requests"])
 
     def counters(self) -> CounterDump:
@@ -103,26 +136,64 @@ class Helper:
         answer, _ = self._ask("rules-verify")
         return bool(answer["stand"])
 
-    def _ask(self, verb: str) -> tuple[dict[str, Any], list[int]]:
-        if self._connection is None:
-            raise HelperGone(_GONE)
-        try:
-            self._connection.sendall(verb.encode() + b"\n")
-            line, descriptors = self._receive_line(self._connection)
-        except OSError as error:
-            raise HelperGone(_GONE) from error
+    def _ask(self, verb: str, argument: str = "") -> tuple[dict[str, Any], list[int]]:
+        request = f"{verb} {argument}\n" if argument else f"{verb}\n"
+        deadline = time.monotonic() + (_AWAY_S if self._pid else _TIMEOUT_S)
+        while True:
+            connection = self._connection or self._connect(deadline)
+            try:
+                line, descriptors = _exchange(connection, request)
+                break
+            except OSError:
+                self._disconnect()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], SourceError)(answer["message"])
         return answer, descriptors
 
-    def _receive_line(self, connection: socket.socket) -> tuple[bytes, list[int]]:
-        line, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
-        while not line.endswith(b"\n"):
-            more = connection.recv(1 << 16)
-            if not more or len(line) > MAX_ANSWER:
-                raise HelperGone(
-                    "the helper process has ended: see its message above, then start ipsecmon again"
-                )
-            line += more
-        return line, descriptors
+    def _connect(self, deadline: float) -> socket.socket:
+        """A connection to the newest helper, which knows the plan."""
+        if self._control is None:
+            raise HelperGone(_GONE)
+        try:
+            self._control.settimeout(max(0.001, deadline - time.monotonic()))
+            text, descriptors, _, _ = socket.recv_fds(self._control, 32, 1)
+        except socket.timeout as error:  # another class than TimeoutError on Python 3.9
+            raise HelperAway(_AWAY) from error
+        except OSError as error:
+            raise HelperGone(_GONE) from error
+        if not descriptors:
+            raise HelperGone(_GONE)
+        connection = socket.socket(fileno=descriptors[0])
+        connection.settimeout(_TIMEOUT_S)
+        if self._pid:
+            _logger.warning("the helper process had ended and was started again pid=%d", int(text))
+            self.on_restart()
+        self._pid, self._connection = int(text), connection
+        if self._plan is not self._first_plan:
+            self._tell_plan(connection)
+        return connection
+
+    def _tell_plan(self, connection: socket.socket) -> None:
+        """An end of the connection shows in what is asked next."""
+        try:
+            _exchange(connection, f"plan {self._plan.encode()}\n")
+        except OSError:
+            pass
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+def _exchange(connection: socket.socket, request: str) -> tuple[bytes, list[int]]:
+    """One request, and its answer's line. Raises OSError."""
+    connection.sendall(request.encode())
+    line, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+    while not line.endswith(b"\n"):
+        more = connection.recv(1 << 16)
+        if not more or len(line) > MAX_ANSWER:
+            raise ConnectionResetError
+        line += more
+    return line, descriptors

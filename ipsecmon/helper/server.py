@@ -1,32 +1,41 @@
-"""The helper's side of the connection: one request is one word, one answer is one line of JSON."""
+"""The helper's side of the connection: one request is one line, a verb, one answer is one line of JSON.
+
+Two verbs have an argument. `plan` carries another plan, in JSON: it is checked as the first one was, must
+keep within the bounds of the start, and is only remembered; names in it never become syntax. `open-nflog`
+may name groups of the plan, where some are bound already.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import socket
 from typing import Any, Callable
 
-from ipsecmon.errors import DecodeError, RulesRefused, SourceError
-from ipsecmon.helper.backends import Rules, prepare
-from ipsecmon.helper.capabilities import keep_net_admin
+from ipsecmon.errors import ConfigError, DecodeError, RulesRefused, SourceError
+from ipsecmon.helper.backends import Rules
+from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.netfilter import open_nflog
 from ipsecmon.ruleset.model import Plan
 
-__all__ = ["MAX_REQUEST", "Server"]
+__all__ = ["MAX_ARGUED", "MAX_REQUEST", "Server"]
 
 MAX_REQUEST = 64  # octets; the longest verb has 12
+MAX_ARGUED = 16 << 20  # octets; a plan of 10,000 counters takes about 5 MB
+_RECEIVE = 1 << 16
 
 Answer = dict[str, Any]
 
 
 class Server:
-    """Answers until the connection closes. plan: the only thing it ever installs, binds or reads."""
+    """Answers until the connection closes. plan: the only thing it ever installs, binds or reads, until
+    main sends another one within the bounds."""
 
-    def __init__(self, connection: socket.socket, plan: Plan) -> None:
+    def __init__(self, connection: socket.socket, plan: Plan, bounds: Bounds) -> None:
         self._connection = connection
         self._plan = plan
+        self._bounds = bounds
         self._rules = Rules(plan)
         self._verbs: dict[bytes, Callable[[], Answer]] = {
             b"open-nflog": self._open_nflog,
@@ -35,30 +44,56 @@ class Server:
             b"rules-remove": self._remove,
             b"rules-verify": self._verify,
         }
+        self._argued: dict[bytes, Callable[[bytes], Answer]] = {
+            b"plan": self._change_plan,
+            b"open-nflog": self._open_some_nflog,
+        }
 
     def run(self) -> None:
         """Returns when main has gone, or has said what is not in the protocol."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides
-        keep_net_admin(net_raw_too=prepare(self._plan))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._serve()
+
+    def _serve(self) -> None:
         pending = b""
         while True:
-            received = self._connection.recv(MAX_REQUEST)
-            pending += received
-            if not received or len(pending) > MAX_REQUEST:
+            received = self._connection.recv(_RECEIVE)
+            if not received:
                 return
+            pending += received
             while b"\n" in pending:
-                verb, _, pending = pending.partition(b"\n")
-                if verb not in self._verbs:
+                request, _, pending = pending.partition(b"\n")
+                if not self._answer(request):
                     return
-                self._answer(verb)
+            if len(pending) > self._limit(pending):
+                return
 
-    def _answer(self, verb: bytes) -> None:
+    def _limit(self, pending: bytes) -> int:
+        argued = pending.partition(b" ")[0] in self._argued
+        return MAX_ARGUED if argued else MAX_REQUEST
+
+    def _verb(self, request: bytes) -> Optional[Callable[[], Answer]]:
+        word, space, argument = request.partition(b" ")
+        argued = self._argued.get(word)
+        if not space or argued is None:
+            return self._verbs.get(request)
+        return lambda: argued(argument)
+
+    def _answer(self, request: bytes) -> bool:
+        """False: it is not in the protocol."""
+        verb = self._verb(request)
+        if verb is None:
+            return False
         try:
-            answer = self._verbs[verb]()
+            answer = verb()
         except RulesRefused as error:
             answer = {"error": "rules", "message": str(error)}
         except (SourceError, DecodeError, OSError) as error:
-            answer = {"error": "kernel", "message": f"{verb.decode()}: {error}"}
+            answer = {"error": "kernel", "message": f"{_word(request)}: {error}"}
+        self._send(answer)
+        return True
+
+    def _send(self, answer: Answer) -> None:
         descriptors = [answer.pop("descriptor")] if "descriptor" in answer else []
         line = json.dumps(answer).encode() + b"\n"
         if not descriptors:
@@ -68,8 +103,26 @@ class Server:
         for descriptor in descriptors:  # no copy is kept: a group is free when main is gone
             os.close(descriptor)
 
+    def _change_plan(self, text: bytes) -> Answer:
+        try:
+            plan = Plan.decode(text.decode())
+        except (ConfigError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise RulesRefused(f"the plan is refused: {error}") from error
+        self._bounds.check(plan)
+        self._plan = plan
+        self._rules = Rules(plan)
+        return {}
+
     def _open_nflog(self) -> Answer:
-        groups = self._plan.groups()
+        return self._open(self._plan.groups())
+
+    def _open_some_nflog(self, numbers: bytes) -> Answer:
+        groups = [int(number) for number in numbers.split(b",") if number.isdigit()]
+        if not groups or not set(groups) <= set(self._plan.groups()):
+            raise RulesRefused("only groups of the plan are opened")
+        return self._open(groups)
+
+    def _open(self, groups: list[int]) -> Answer:
         nflog = open_nflog(groups, self._plan.receive_buffer)
         return {"descriptor": nflog.detach(), "requests": len(groups)}
 
@@ -85,3 +138,7 @@ class Server:
 
     def _verify(self) -> Answer:
         return {"stand": self._rules.stand()}
+
+
+def _word(request: bytes) -> str:
+    return request.partition(b" ")[0].decode()

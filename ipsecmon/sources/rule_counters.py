@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple, Protocol
+from typing import Callable, NamedTuple, Optional, Protocol
 
 from ipsecmon.model import CounterKey, Reading
 
@@ -79,10 +79,23 @@ class RuleCounterSource:
         """We have applied rules between these two polls: what is new was made by us, at 0."""
         self._ours |= {one.birth for one in after.readings} - {one.birth for one in before.readings}
 
-    def know(self, names: Mapping[str, CounterKey], saved: Mapping[CounterKey, Saved]) -> None:
-        """Counters that may be there too, such as those of an earlier config, and their last readings."""
+    def know(
+        self, names: Mapping[str, CounterKey], saved: Optional[Mapping[CounterKey, Saved]] = None
+    ) -> None:
+        """Counters that may be there too, such as those of an earlier config; their last readings."""
         self._names = {**{_digest(name): key for name, key in names.items()}, **self._names}
-        self._saved = dict(saved)
+        if saved is not None:
+            self._saved = dict(saved)
+
+    def want(self, names: Mapping[str, CounterKey]) -> None:
+        """These must be there from now on; others are read as long as they are."""
+        self._wanted = list(names.values())
+        self.know(names)
+
+    def forget_others(self) -> None:
+        """Read only what must be there."""
+        wanted = set(self._wanted)
+        self._names = {name: key for name, key in self._names.items() if key in wanted}
 
     def poll(self) -> RuleReadings:
         """Raises SourceError."""

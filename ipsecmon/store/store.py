@@ -95,6 +95,13 @@ class Store:
                 connection.close()
             self._lock.release()
 
+    def keep(self, interval_s: int, retention_s: int, max_octets: int) -> None:
+        """From now on as if it had been made with these."""
+        self._max_octets = max_octets
+        self._room_octets = max(0, max_octets - WAL_MAX_OCTETS)
+        self._retention_s = retention_s
+        self._retentions_s = history.retentions_s(interval_s, retention_s)
+
     def commit(
         self,
         batch: Batch,

@@ -59,31 +59,38 @@ class Agent:
         self._among = among
         self._role = role
         self._log = folder / "agent.log"
+        self.store = folder / "store"
         self.config = folder / "ipsecmon.yaml"
-        self.config.write_text(
-            yaml.safe_dump(
-                {
-                    "router": "lab",
-                    "interval": "1s",
-                    "line": {"name": "T1", "interface": "wan0"},
-                    "store": {"path": str(folder / "store")},
-                    **settings,
-                }
-            )
-        )
+        self._settings: dict[str, Any] = {
+            "router": "lab",
+            "interval": "1s",
+            "line": {"name": "T1", "interface": "wan0"},
+            "store": {"path": str(self.store)},
+        }
+        self.configure(**settings)
         self._process: Optional[subprocess.Popen[bytes]] = None
+
+    def configure(self, **settings: Any) -> None:
+        """Write the config with these settings, and all others as they were."""
+        self._settings.update(settings)
+        self.config.write_text(yaml.safe_dump(self._settings))
 
     def start(self) -> None:
         """Until it says ready."""
         said = len(self.log())
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command("run", "--no-page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self.launch()
+        assert self._process is not None
         deadline = time.monotonic() + START_WITHIN_S
         while "ready\n" not in self.log()[said:]:
             assert self._process.poll() is None and time.monotonic() < deadline, self.log()
             time.sleep(0.02)
+
+    def launch(self) -> None:
+        """Start it, and not wait."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command("run", "--no-page"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def stop(self) -> int:
         """SIGTERM, and its exit status."""
@@ -118,17 +125,26 @@ class Agent:
         return self._process.pid
 
     @property
+    def supervisor_pid(self) -> int:
+        """Main's only child."""
+        return _child(self.pid)
+
+    @property
     def helper_pid(self) -> int:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(children[0])
+        """The supervisor's only child."""
+        return _child(self.supervisor_pid)
 
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
     def fails(self) -> str:
         """What `run` says on stderr when it cannot start."""
+        return self.refused("run", "--no-page")
+
+    def refused(self, *arguments: str) -> str:
+        """What a command says on stderr that ends with status 1."""
         done = subprocess.run(
-            self._command("run", "--no-page"),
+            self._command(*arguments),
             capture_output=True,
             text=True,
             timeout=START_WITHIN_S,
@@ -154,6 +170,10 @@ class Agent:
     def _command(self, *arguments: str) -> list[str]:
         inside = ["ip", "netns", "exec", self._among.name(self._role)]
         return [*inside, *self._before, *IPSECMON, *arguments, "-c", str(self.config)]
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def volume(row: Mapping[str, Any], prefix: str = "") -> Volume:

@@ -143,11 +143,13 @@ def test_an_agent_that_finds_its_groups_taken_leaves_the_other_agents_rules_alon
         first.end()
 
 
-def test_a_helper_that_is_killed_ends_the_agent_with_one_line_and_costs_no_count(
+def test_killed_with_its_supervisor_the_helper_ends_the_agent_with_one_line_and_costs_no_count(
     topology: Topology, agent: Agent
 ) -> None:
     agent.start()
-    os.kill(agent.helper_pid, signal.SIGKILL)
+    helper = agent.helper_pid
+    os.kill(agent.supervisor_pid, signal.SIGKILL)
+    os.kill(helper, signal.SIGKILL)
     assert agent.wait() == 1
     assert "Traceback" not in agent.log()
     sent = exchange_udp(topology, "lan", "inet", FAR, packets=100).sent

@@ -63,7 +63,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     """It ends with 0 on a key that it does not know: only silence is a pass."""
     program = Path(sys.executable).parent / "ipsecmon"
     for name in NAMES:
-        text = (UNITS / name).read_text().replace("ExecStart=ipsecmon ", f"ExecStart={program} ")
+        text = (UNITS / name).read_text().replace("=ipsecmon ", f"={program} ")
         (tmp_path / name).write_text(text)
 
     assert tool("systemd-analyze", "verify", *(str(tmp_path / name) for name in NAMES)) == ""
@@ -172,7 +172,7 @@ def limits(mounts: str, notify: Path) -> list[str]:
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
     become += ["--inh-caps=-all,+net_admin", "--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin"]
     clean = ["env", "-i", f"PATH={os.environ['PATH']}", f"PYTHONPATH={ROOT}"]
-    clean += [f"NOTIFY_SOCKET={notify}", "WATCHDOG_USEC=200000"]
+    clean += [f"NOTIFY_SOCKET={notify}", "WATCHDOG_USEC=2000000"]
     return ["unshare", "-m", "sh", "-c", OPEN_ROOT, mounts, *become, *clean]
 
 

@@ -6,7 +6,10 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.systemd.manager import AGENT, RULES, UNITS, Manager, documented
+import pytest
+
+from tests.systemd.conftest import SETTINGS
+from tests.systemd.manager import AGENT, CONFIG, RULES, UNITS, Manager, documented
 
 STORE, LOGS = Path("/var/lib/ipsecmon"), Path("/var/log/ipsecmon")
 
@@ -20,6 +23,11 @@ def sent(systemd: Manager) -> dict[str, int]:
     rows = json.loads(systemd.sh("ipsecmon report --json --now"))["counters"]
     found: dict[str, int] = next(row for row in rows if (row["name"], row["direction"]) == ("T1", "out"))
     return found
+
+
+def write_config(systemd: Manager, settings: str) -> None:
+    """Beside systemd: the guest's own file."""
+    systemd.sh(f"cat > {CONFIG} <<'END'\n{settings}\nEND")
 
 
 def table_stands() -> bool:
@@ -47,7 +55,9 @@ def test_the_agent_is_an_ordinary_user_without_a_capability(agent: Manager) -> N
     status = agent.sh(f"cat /proc/{pid}/status")
     for line in ("CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
         assert line in status
-    helper = agent.sh(f"cat /proc/$(cut -d' ' -f1 /proc/{pid}/task/{pid}/children)/status")
+    supervisor = agent.sh(f"cat /proc/{pid}/task/{pid}/children").split()[0]
+    children = f"/proc/{supervisor}/task/{supervisor}/children"
+    helper = agent.sh(f"cat /proc/$(cut -d' ' -f1 {children})/status")
     assert "CapEff:\t0000000000001000" in helper and "CapBnd:\t0000000000001000" in helper
     assert agent.sh(f"stat -c %U:%G:%a /proc/{pid} {STORE} {LOGS}").split() == [
         "ipsecmon:ipsecmon:555",
@@ -73,6 +83,55 @@ def test_a_reload_opens_files_anew(agent: Manager) -> None:
     agent.sh(f"systemctl reload {AGENT}")
 
     agent.until((LOGS / "all.csv").exists, "a new file")
+    assert agent.state(AGENT) == "active" and agent.main_pid() == pid
+
+
+def test_a_reload_takes_a_changed_config_and_misses_nothing(agent: Manager) -> None:
+    pid, before = agent.main_pid(), sent(agent)
+    write_config(agent, SETTINGS.replace("sinks:", "counters: [{name: pings, match: {proto: icmp}}]\nsinks:"))
+    agent.sh(f"systemctl reload {AGENT}")
+    send(agent, 15)
+
+    rows = json.loads(agent.sh("ipsecmon report --json --now"))["counters"]
+    pings = next(row for row in rows if (row["name"], row["direction"]) == ("pings", "out"))
+    assert pings["packets"] == pings["nflog_packets"] == 15
+    assert sent(agent)["packets"] == before["packets"] + 15
+    assert "counter pings added" in agent.log() and agent.main_pid() == pid
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (SETTINGS.replace("interval", "intervall"), "did you mean interval?"),
+        (
+            SETTINGS.replace("lab", "other"),
+            "router is lab in the running agent and other in the file: restart",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_taken_fails_the_reload_and_the_agent_goes_on(
+    agent: Manager, settings: str, why: str
+) -> None:
+    pid = agent.main_pid()
+    write_config(agent, settings)
+    with pytest.raises(AssertionError, match=f"Job for {AGENT} failed"):
+        agent.sh(f"systemctl reload {AGENT}")
+    write_config(agent, SETTINGS)
+
+    assert why in agent.log()
+    assert agent.state(AGENT) == "active" and agent.main_pid() == pid
+    agent.sh(f"systemctl reload {AGENT}")
+
+
+def test_a_killed_helper_is_followed_by_another(agent: Manager) -> None:
+    pid, before = agent.main_pid(), sent(agent)
+    supervisor = agent.sh(f"cat /proc/{pid}/task/{pid}/children").split()[0]
+    helper = agent.sh(f"cat /proc/{supervisor}/task/{supervisor}/children").split()[0]
+    agent.sh(f"kill -KILL {helper}")
+    send(agent, 10)
+
+    now = sent(agent)
+    assert now["packets"] - before["packets"] == now["nflog_packets"] - before["nflog_packets"] == 10
     assert agent.state(AGENT) == "active" and agent.main_pid() == pid
 
 

@@ -132,3 +132,11 @@ def test_a_run_that_begins_at_the_last_start_itself_is_moved() -> None:
 def test_a_run_that_is_out_of_the_way_already_is_not_moved_again() -> None:
     assert begun(last_start_ns=T0 + 1, steps_back=2).steps_back == 2
     assert begun(last_start_ns=T0 + 2, steps_back=2).steps_back == 3
+
+
+@pytest.mark.parametrize(("interval_s", "due_s"), [(5, 15), (10, 20), (60, 40)])
+def test_another_length_is_that_of_the_interval_that_has_begun(interval_s: int, due_s: int) -> None:
+    intervals = begun()
+    closed(intervals, 12 * S)
+    intervals.change(interval_s)
+    assert intervals.due_monotonic_ns() == BOOT + due_s * S

@@ -208,3 +208,63 @@ def test_ledgers_may_have_no_group_at_all() -> None:
     assert books.fold(copies((7, 100))) == 1
     books.advance([reading(NIC, 5000, 50)], START, True)
     assert by_key(books.batch(0, 1)) == {NIC: Increment(NIC, 5000, 50)}
+
+
+NEW = CounterKey("new", Direction.IN, ObservationPoint.WIRE)
+WITHOUT_WEB = {65535: OTHER, 8: NEW}
+
+
+def test_a_counter_that_stays_keeps_its_books_when_rules_change() -> None:
+    books = ledger()
+    books.begin([reading(OTHER, 0, 0)], at(0), copied_all=True)
+    books.mark()
+    books.fold(copies((65535, 40)))
+    books.advance([reading(OTHER, 40, 1)], at(1), drained=True)
+    books.change(WITHOUT_WEB, {LINE: [NEW, OTHER, WEB]})
+    books.advance([reading(OTHER, 40, 1)], at(3), drained=True)
+    found = by_key(books.batch(0, 1))[OTHER]
+    assert (found.packets, found.nflog_packets, found.lost_packets, found.pending_packets) == (1, 1, 0, 0)
+
+
+def test_copies_of_a_counter_that_has_left_are_its_own_until_it_is_retired() -> None:
+    books = ledger()
+    books.begin([reading(WEB, 0, 0)], at(0), copied_all=True)
+    books.advance([reading(WEB, 200, 2)], at(1), drained=True)
+    books.change(WITHOUT_WEB, {LINE: [NEW, OTHER, WEB]})
+    assert not books.retire(WITHOUT_WEB)
+    assert books.fold(copies((7, 100), (7, 100), (8, 60))) == 0
+    books.advance([reading(WEB, 200, 2), reading(NEW, 60, 1)], at(2), drained=True)
+    assert books.retire(WITHOUT_WEB)
+    assert books.groups() == WITHOUT_WEB
+    found = by_key(books.batch(0, 1))
+    assert (found[WEB].packets, found[WEB].nflog_packets, found[WEB].lost_packets) == (2, 2, 0)
+    assert (found[NEW].packets, found[NEW].nflog_packets) == (1, 1)
+    assert (found[LINE].packets, found[LINE].nflog_packets) == (3, 3)
+    assert books.fold(copies((7, 100))) == 1
+
+
+def test_a_counter_is_not_retired_while_copies_of_it_wait_to_be_booked() -> None:
+    books = ledger()
+    books.begin([reading(WEB, 0, 0)], at(0), copied_all=True)
+    books.change(WITHOUT_WEB, {LINE: [NEW, OTHER, WEB]})
+    books.mark()
+    books.fold(copies((7, 100)))
+    books.advance([reading(WEB, 0, 0)], at(1), drained=True)
+    assert not books.retire(WITHOUT_WEB)
+    books.advance([reading(WEB, 100, 1)], at(2), drained=True)
+    assert books.retire(WITHOUT_WEB)
+
+
+def test_what_a_counter_that_left_long_ago_still_counted_is_bridged() -> None:
+    books = Ledger("gw", {65535: OTHER}, {LINE: [OTHER, WEB]}, [reading(WEB, 0, 0)])
+    books.begin([reading(WEB, 300, 3)], at(0), copied_all=False)
+    found = by_key(books.batch(0, 1))
+    assert (found[WEB].packets, found[WEB].bridged_packets) == (3, 3)
+    assert (found[LINE].octets, found[LINE].bridged_octets) == (300, 300)
+
+
+def test_an_interface_that_is_new_in_the_config_begins_with_a_baseline() -> None:
+    books = ledger()
+    books.rebase([reading(NIC, 5000, 50)])
+    books.advance([reading(NIC, 5100, 51)], at(1), drained=True)
+    assert by_key(books.batch(0, 1))[NIC].octets == 100

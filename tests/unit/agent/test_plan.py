@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.plan import build_plan, line_parts
+from ipsecmon.agent.plan import build_plan, group_ranges, line_parts
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
@@ -171,3 +171,38 @@ def test_the_least_config_has_the_built_in_parts() -> None:
     assert [part.tap.name for part in parts(found, IN)] == ["ike", "esp", "nat-t", "other"]
     assert [tunnel.tap.name for tunnel in found.tunnels] == ["inner", "inner"]
     assert not found.writes_nfmarks()
+
+
+def assigned(of: Plan) -> dict[CounterKey, int]:
+    return {tap.key: tap.group for tap in of.taps()}
+
+
+def test_a_counter_keeps_its_group_and_a_new_one_gets_none_that_is_busy() -> None:
+    before = assigned(plan())
+    more = FILE.replace("counters:\n", "counters:\n  - {name: first, match: {port: 1}}\n")
+    after = assigned(build_plan(config(more), resolve, kept=before, busy=[*before.values(), 5650]))
+    assert before.items() <= after.items()
+    new = {group for key, group in after.items() if key not in before}
+    assert len(new) == 2 and new.isdisjoint({*before.values(), 5650})
+
+
+def test_a_group_outside_the_configured_range_is_not_kept() -> None:
+    before = {CounterKey("web", IN, WIRE): 9999}
+    assert assigned(build_plan(config(), resolve, kept=before))[CounterKey("web", IN, WIRE)] < 5700
+
+
+def test_a_pin_on_a_group_that_another_counter_has_needs_a_restart() -> None:
+    before = {CounterKey("web", IN, WIRE): 77}
+    with pytest.raises(ConfigError, match="another counter has NFLOG group 77: restart needed"):
+        build_plan(config(), resolve, kept=before, busy=[77])
+
+
+def test_a_pin_that_moves_a_counter_to_a_free_group_is_followed() -> None:
+    before = assigned(plan())
+    moved = FILE.replace("group: 77", "group: 78")
+    after = assigned(build_plan(config(moved), resolve, kept=before, busy=before.values()))
+    assert after[CounterKey("guests", OUT, WIRE)] == 78
+
+
+def test_every_group_that_the_config_speaks_of_is_in_its_ranges() -> None:
+    assert group_ranges(config()) == [(5600, 5699), (77, 77)]

@@ -10,29 +10,40 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from ipsecmon.helper.capabilities import CAP_NET_ADMIN, effective
 from ipsecmon.helper.server import MAX_REQUEST
+from ipsecmon.ruleset.model import Plan
 from tests.unit.helper.conftest import require_root
 from tests.unit.ruleset.plans import small_plan
 
 LIMIT_S = 10
+PLAN = small_plan("ipsecmon_test_of_server")
 
 
 class Raw(NamedTuple):
-    """A helper's process, and our end of its connection without the client's manners."""
+    """A supervisor whose main has gone, so that it ends as its helper did, and our end of that helper's
+    connection without the client's manners."""
 
     process: subprocess.Popen[str]
     connection: socket.socket
+    helper: int
 
     def ended(self) -> int:
         """How the process ended; it has to, by itself and without an answer."""
         with contextlib.suppress(ConnectionResetError):  # it ended with octets of ours unread
             assert self.connection.recv(1) == b""
         return self.process.wait(LIMIT_S)
+
+
+def with_group(plan: Plan, group: int) -> Plan:
+    """The same plan, but its first part's group."""
+    first, *rest = plan.parts
+    return replace(plan, parts=(replace(first, tap=replace(first.tap, group=group)), *rest))
 
 
 @pytest.fixture
@@ -47,12 +58,15 @@ def raw() -> Iterator[Raw]:
         text=True,
     )
     theirs.close()
+    assert process.stdin is not None
+    # a table that no machine has: a verb that reads finds nothing, wherever the tests run
+    process.stdin.write(PLAN.encode() + "\n[[6000, 6009]]\n")
+    process.stdin.close()
     with ours:
-        assert process.stdin is not None
-        # a table that no machine has: a verb that reads finds nothing, wherever the tests run
-        process.stdin.write(small_plan("ipsecmon_test_of_server").encode())
-        process.stdin.close()
-        yield Raw(process, ours)
+        text, descriptors, _, _ = socket.recv_fds(ours, 32, 1)
+    with socket.socket(fileno=descriptors[0]) as connection:
+        connection.settimeout(LIMIT_S)
+        yield Raw(process, connection, int(text))
     process.wait(LIMIT_S)
 
 
@@ -109,10 +123,10 @@ def test_what_came_before_a_bad_request_is_answered(raw: Raw) -> None:
 def test_it_has_one_capability_by_the_time_it_answers(raw: Raw) -> None:
     raw.connection.sendall(b"counters\n")
     assert raw.connection.recv(1)
-    assert effective(str(raw.process.pid)) == 1 << CAP_NET_ADMIN
+    assert effective(str(raw.helper)) == 1 << CAP_NET_ADMIN
 
 
-def test_a_plan_that_is_refused_never_gets_a_connection() -> None:
+def test_a_first_plan_that_is_refused_never_gets_a_connection() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         argv = [sys.executable, "-m", "ipsecmon.helper", str(theirs.fileno())]
@@ -122,6 +136,47 @@ def test_a_plan_that_is_refused_never_gets_a_connection() -> None:
         )
     assert done.returncode == 1
     assert "ConfigError: table name" in done.stderr
+
+
+def ask(raw: Raw, request: bytes) -> dict[str, object]:
+    raw.connection.sendall(request + b"\n")
+    with raw.connection.makefile("rb") as answers:
+        answer: dict[str, object] = json.loads(answers.readline())
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (replace(PLAN, table="ipsecmon"), "the table's name stays ipsecmon_test_of_server"),
+        (replace(PLAN, nfmark_mask=0xFF), "nfmark.mask stays"),
+        (replace(PLAN, receive_buffer=PLAN.receive_buffer + 1), "nflog.receive_buffer stays"),
+        (with_group(PLAN, 6010), "NFLOG group 6010 was not in the config at start"),
+    ],
+)
+def test_a_plan_outside_the_bounds_of_the_start_is_refused(raw: Raw, plan: Plan, why: str) -> None:
+    answer = ask(raw, b"plan " + plan.encode().encode())
+    assert answer["error"] == "rules" and why in str(answer["message"])
+    assert ask(raw, b"counters")["counters"] == []
+
+
+def test_a_plan_within_the_bounds_is_taken(raw: Raw) -> None:
+    assert ask(raw, b"open-nflog 6009")["error"] == "rules"
+    assert ask(raw, b"plan " + with_group(PLAN, 6009).encode().encode()) == {}
+    assert ask(raw, b"open-nflog 6009") == {"requests": 1}
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{}", b"[]", b"1", b"{", b"\xff", b'{"table": "x; drop"}', b"[" * 100_000]
+)
+def test_what_is_no_plan_is_refused_and_the_helper_goes_on(raw: Raw, text: bytes) -> None:
+    assert ask(raw, b"plan " + text)["error"] == "rules"
+    assert ask(raw, b"counters")["counters"] == []
+
+
+@pytest.mark.parametrize("numbers", [b"", b"x", b"1", b"5600,1", b"-5600"])
+def test_only_groups_of_the_plan_are_opened(raw: Raw, numbers: bytes) -> None:
+    assert ask(raw, b"open-nflog " + numbers)["error"] == "rules"
 
 
 MAIN = """

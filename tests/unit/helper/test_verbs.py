@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipsecmon.agent.observe import Counters
-from ipsecmon.errors import GroupInUse, HelperGone, RulesRefused
+from ipsecmon.errors import GroupInUse, HelperAway, HelperGone, RulesRefused
 from ipsecmon.helper.client import Helper
 from ipsecmon.helper.rules import Applied, apply_rules
+from ipsecmon.helper.supervisor import PAUSE_S
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import object_name
 from ipsecmon.sources.nflog import NflogSource
@@ -223,17 +225,65 @@ def test_copies_go_on_coming_after_the_helper_has_ended(helper: Helper) -> None:
     source.stop()
 
 
-def test_a_helper_that_died_is_gone_for_every_verb(helper: Helper) -> None:
-    assert helper._process is not None
+def verbs(helper: Helper) -> list[Callable[[], object]]:
+    asked = [helper.counters, helper.apply_rules, helper.remove_rules, helper.rules_stand]
+    return [*asked, lambda: helper.open_nflog().socket.close()]
+
+
+def test_a_helper_that_died_is_followed_by_another_for_every_verb(helper: Helper) -> None:
+    restarts: list[int] = []
+    helper.on_restart = lambda: restarts.append(helper.pid)
+    for number, verb in enumerate(verbs(helper), 1):
+        before = helper.pid
+        os.kill(before, signal.SIGKILL)
+        verb()
+        assert helper.pid != before and len(restarts) == number
+
+
+def test_a_helper_that_dies_young_is_followed_after_a_pause(helper: Helper) -> None:
+    for _ in range(2):
+        began = time.monotonic()
+        os.kill(helper.pid, signal.SIGKILL)
+        helper.counters()
+    assert time.monotonic() - began >= PAUSE_S
+
+
+def test_the_next_helper_knows_the_plan_that_its_predecessor_was_told(helper: Helper) -> None:
+    smaller = replace(PLAN, parts=tuple(part for part in PLAN.parts if part.tap.name != "web"))
+    helper.change_plan(smaller)
+    helper.apply_rules()
     os.kill(helper.pid, signal.SIGKILL)
+    assert helper.rules_stand()
+    assert WEB not in values(helper)
+
+
+def test_a_plan_that_needs_a_restart_is_refused_and_the_old_one_stands(helper: Helper) -> None:
+    helper.apply_rules()
+    with pytest.raises(RulesRefused, match="restart needed"):
+        helper.change_plan(replace(PLAN, nfmark_mask=1))
+    assert helper.rules_stand()
+
+
+def test_a_helper_is_away_while_none_can_be_started(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert helper._process is not None
+    monkeypatch.setattr("ipsecmon.helper.client._AWAY_S", 0.05)
+    helper._process.send_signal(signal.SIGSTOP)
+    os.kill(helper.pid, signal.SIGKILL)
+    for verb in verbs(helper):
+        with pytest.raises(HelperAway, match="is being started again"):
+            verb()
+    helper._process.send_signal(signal.SIGCONT)
+    monkeypatch.undo()
+    assert helper.counters().table == 0
+
+
+def test_a_helper_without_its_supervisor_goes_on_and_is_gone_when_it_dies(helper: Helper) -> None:
+    assert helper._process is not None
+    helper._process.kill()
     helper._process.wait(10)
-    for verb in (
-        helper.counters,
-        helper.apply_rules,
-        helper.remove_rules,
-        helper.rules_stand,
-        helper.open_nflog,
-    ):
+    helper.counters()
+    os.kill(helper.pid, signal.SIGKILL)
+    for verb in verbs(helper):
         with pytest.raises(HelperGone, match="the helper process has ended"):
             verb()
 

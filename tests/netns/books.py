@@ -1,0 +1,65 @@
+"""What a report, a file sink's file and a real influxd say, and continuous traffic to hold against it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.netns.exchange import TRAFFIC, Volume
+from tests.netns.topology import FAR, Topology
+
+__all__ = ["counter", "csv_file", "in_file", "sent_by", "start_sending", "unaccounted"]
+
+SIZES = "12,472,1372"
+NOTHING = Volume(0, 0)
+
+
+def counter(port: int) -> dict[str, Any]:
+    """Settings of a counter of UDP to and from a port."""
+    return {"name": f"port {port}", "match": {"proto": "udp", "port": port}}
+
+
+def csv_file(path: Path) -> dict[str, Any]:
+    """Settings of a file sink."""
+    return {"file": {"path": str(path), "format": "csv"}}
+
+
+def start_sending(topology: Topology, port: int, packets: int, rate: int) -> subprocess.Popen[str]:
+    """From lan to the far end, where nobody listens."""
+    amount = ("--packets", str(packets), "--rate", str(rate), "--sizes", SIZES)
+    return topology.start("lan", *TRAFFIC, "send", FAR, str(port), *amount)
+
+
+def sent_by(senders: Sequence[subprocess.Popen[str]]) -> Volume:
+    """All of them together, at their end."""
+    said = [json.loads(sender.communicate(timeout=240)[0]) for sender in senders]
+    return Volume(sum(one["packets"] for one in said), sum(one["octets"] for one in said))
+
+
+def unaccounted(rows: Mapping[tuple[str, str, str], Mapping[str, int]]) -> list[tuple[str, str, str]]:
+    """Counters whose packets are not exactly what was seen, lost and bridged, with nothing pending."""
+    parts = ("nflog_packets", "lost_packets", "bridged_packets")
+    return [
+        key
+        for key, row in rows.items()
+        if row["packets"] != sum(row[part] for part in parts) or row["pending_packets"]
+    ]
+
+
+def in_file(path: Path) -> dict[tuple[str, str], Volume]:
+    """Of a csv file, by counter and direction. No row may stand there twice."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    places = Counter((row["start"], row["counter"], row["direction"], row["observed_at"]) for row in rows)
+    assert not [place for place, times in places.items() if times > 1]
+    found: dict[tuple[str, str], Volume] = {}
+    for row in rows:
+        key = (row["counter"], row["direction"])
+        before = found.get(key, NOTHING)
+        found[key] = Volume(before.packets + int(row["packets"]), before.octets + int(row["octets"]))
+    return found
