@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import socket
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ipsecmon.errors import ConfigError, DecodeError, RulesRefused, SourceError
 from ipsecmon.helper.backends import Rules

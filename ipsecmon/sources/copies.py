@@ -22,6 +22,8 @@ MAX_SOCKETS = (
 
 
 class CopySocket(Protocol):
+    @property
+    def was_empty(self) -> bool: ...
     def fileno(self) -> int: ...
     def poll(self) -> list[Packets]: ...
     def dropped_datagrams(self) -> int: ...
@@ -36,6 +38,7 @@ class Copies:
         self._sockets: list[tuple[CopySocket, frozenset[int]]] = []
         self._ready = select.epoll()
         self._dropped_before = 0
+        self.was_empty = False  # each of them, at some moment of the last poll
 
     def fileno(self) -> int:
         return self._ready.fileno()
@@ -62,8 +65,13 @@ class Copies:
                 socket.stop()
 
     def poll(self) -> list[Packets]:
-        """What the first socket has that has anything; empty when all were drained before."""
-        return next((packets for socket, _ in self._sockets for packets in [socket.poll()] if packets), [])
+        """What is there now, at most one buffer full from each."""
+        batches: list[Packets] = []
+        self.was_empty = True
+        for socket, _ in self._sockets:
+            batches += socket.poll()
+            self.was_empty = self.was_empty and socket.was_empty
+        return batches
 
     def fullness(self) -> float:
         """Of the fullest of them: share of its receive buffer that is in use."""

@@ -58,6 +58,8 @@ class MadeUp:
 
 
 class Copies(MadeUp):
+    was_empty = True
+
     def poll(self) -> list[Packets]:
         return []
 

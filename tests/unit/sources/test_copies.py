@@ -21,6 +21,7 @@ class Socket:
         self.far, self._near = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._near.setblocking(False)
         self._dropped = dropped
+        self.was_empty = False
 
     def fileno(self) -> int:
         return self._near.fileno()
@@ -29,11 +30,15 @@ class Socket:
         try:
             group = int(self._near.recv(10))
         except BlockingIOError:
+            self.was_empty = True
             return []
         return [Packets(np.array([group], np.uint16), np.array([1], np.uint32), np.array([0], np.int64))]
 
     def dropped_datagrams(self) -> int:
         return self._dropped
+
+    def fullness(self) -> float:
+        return self._dropped / 10
 
     def stop(self) -> None:
         self.far.close()
@@ -49,7 +54,9 @@ def copies() -> Iterator[Copies]:
 
 def groups(copies: Copies) -> list[int]:
     found = []
-    while batches := copies.poll():
+    copies.was_empty = False
+    while not copies.was_empty:
+        batches = copies.poll()
         found += [int(packets.group[0]) for packets in batches]
     return found
 
@@ -90,3 +97,10 @@ def test_there_is_a_limit_of_sockets(copies: Copies) -> None:
     assert copies.unbound([0, 1]) == []
     with pytest.raises(SourceError, match="restart needed"):
         copies.unbound([0, MAX_SOCKETS])
+
+
+def test_they_are_as_full_as_the_fullest(copies: Copies) -> None:
+    assert copies.fullness() == 0
+    copies.add(Socket(dropped=5), [1])
+    copies.add(Socket(dropped=2), [3])
+    assert copies.fullness() == 0.5
