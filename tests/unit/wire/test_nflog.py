@@ -93,6 +93,26 @@ def test_real_datagrams_decode_as_plainly_as_can_be(name: str) -> None:
         assert decode(datagram) == decode_plainly([datagram])
 
 
+@pytest.mark.parametrize("block", [1, 2, 5])
+@pytest.mark.parametrize("name", REAL)
+def test_more_messages_than_one_block_decode_as_plainly_as_can_be(
+    name: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nflog, "_BLOCK", block)
+    for datagram in load(name):
+        assert decode(datagram) == decode_plainly([datagram])
+
+
+def test_a_row_of_another_layout_behind_the_first_block_is_not_taken_for_the_firsts() -> None:
+    marked = copy(ip4(300), number=1, extra=attribute(3, bytes(4)))
+    prefixed = copy(ip4(300), number=2, extra=attribute(10, bytes(4)))
+    several = [marked] * (nflog._BLOCK + 1) + [prefixed] * (nflog._BLOCK + 1)
+    assert len(marked) == len(prefixed)
+
+    assert decode(*several)[2] == [1] * (nflog._BLOCK + 1) + [2] * (nflog._BLOCK + 1)
+    assert decode(*several[1:], marked) == decode_plainly([b"".join([*several[1:], marked])])
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_datagram_decodes_whole_and_is_refused_in_part(name: str) -> None:
     for datagram in load(name):
