@@ -81,12 +81,12 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
 
 
 def _show_store(table: Table, store: dict[str, Any]) -> None:
-    if store["refusal"]:
-        table.add_row("store", f"[red]{escape(store['refusal'])}[/]; counting goes on in memory")
     if "max_octets" in store:
         size = f"{render_octets(store['octets_in_use'])} of {render_octets(store['max_octets'])}"
         trimmed = ", at its size: fine history goes early" if store["trimmed"] else ""
         table.add_row("store", f"{size}, spool {render_octets(store['spool_octets'])}{trimmed}")
+    for trouble in _store_troubles(store):
+        table.add_row("", f"[red]{escape(trouble)}[/]")
 
 
 def _waiting(sink: dict[str, Any]) -> str:

@@ -1,0 +1,85 @@
+"""`ipsecmon status` says how the store is: its size, what it refuses and what it gave up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ipsecmon.cli.status import status_command
+
+STORE: dict[str, Any] = {
+    "octets_in_use": 81_000_000,
+    "file_octets": 82_000_000,
+    "wal_octets": 4_000_000,
+    "spool_octets": 1_500_000,
+    "max_octets": 2_000_000_000,
+    "refusal": None,
+    "dropping": [],
+    "trimmed": False,
+    "too_small": False,
+}
+SINK: dict[str, Any] = {
+    "name": "influxdb",
+    "healthy": True,
+    "last_error": None,
+    "sent_batches": 9,
+    "rejected_points": 0,
+    "backlog_batches": 3,
+    "dropped_batches": 0,
+}
+
+
+def status(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path, store: dict[str, Any], sink: dict[str, Any]
+) -> tuple[int, str]:
+    """Exit status and text, of an agent whose store and sink differ in this from a healthy one's."""
+    answer = {
+        "router": "hq",
+        "interval_s": 10,
+        "last_interval_end_ns": None,
+        "rules_stand": True,
+        "nfmarks_refused": [],
+        "dropped_datagrams": 0,
+        "counts": {},
+        "store": store,
+        "sinks": [{**SINK, **sink}],
+    }
+    monkeypatch.setattr("ipsecmon.cli.status.ask", lambda folder, verb: answer)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(status_command, ["-c", str(config_file)])
+    return done.exit_code, done.output
+
+
+def test_a_healthy_store_says_its_size(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    code, said = status(monkeypatch, config_file, STORE, {})
+    assert code == 0
+    assert "81.0 MB of 2.0 GB, spool 1.5 MB" in said
+    assert "delivers, 3 batches waiting" in said and "all is well" in said
+
+
+def test_a_store_that_refuses_is_a_trouble(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    refusing = {**STORE, "refusal": "no space left for [/x]"}
+    code, said = status(monkeypatch, config_file, refusing, {})
+    assert code == 1
+    assert "no space left for [/x]; counting goes on in memory" in said
+
+
+def test_a_store_that_cannot_even_be_read_is_said(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    unknown = {"backlog_batches": None, "dropped_batches": None}
+    code, said = status(monkeypatch, config_file, {"refusal": "disk I/O error"}, unknown)
+    assert code == 1
+    assert "disk I/O error" in said and "unknown batches waiting" in said
+
+
+def test_what_was_given_up_is_said(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    full = {**STORE, "dropping": ["influxdb"], "trimmed": True, "too_small": True}
+    lost = {"dropped_batches": 1200, "rejected_points": 7}
+    code, said = status(monkeypatch, config_file, full, lost)
+    assert code == 1
+    assert "spool is full, oldest intervals are dropped: influxdb" in said
+    assert "store.max_size is too small for these counters" in said
+    assert "at its size: fine history goes early" in said
+    assert "3 batches waiting, 1,200 dropped batches, 7 rejected points" in said
