@@ -6,7 +6,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def _unpacked() -> Path:
 
 def _environment(root: Path, folder: Path) -> tuple[str, ...]:
     """What was unpacked comes beside what is installed."""
-    places = {
+    places: dict[str, Sequence[object]] = {
         "PYTHONPATH": [root / "usr/lib/python3/dist-packages"],
         "GI_TYPELIB_PATH": list(root.glob("usr/lib/*/girepository-1.0")),
         "LD_LIBRARY_PATH": list(root.glob("usr/lib/*-linux-gnu*")),
