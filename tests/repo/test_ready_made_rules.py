@@ -1,4 +1,4 @@
-"""rules/: each config is right, its rules are what it renders and the programs take them, the README tells."""
+"""rules/: each config is right, its rules are what it renders and programs take them, the README tells."""
 
 from __future__ import annotations
 
