@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.base_chains import BaseChains
+from ipsecmon.helper.capabilities import CAP_NET_RAW, effective
 from ipsecmon.helper.iptables_limits import explained, has_xfrm, limits
 from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.nfacct import Acct, reloaded_by
@@ -235,6 +236,11 @@ class IptablesRules:
 
     def _tables(self) -> list[Xtables]:
         """Of the families that this machine speaks."""
+        if self.flavour == "legacy" and not effective() >> CAP_NET_RAW & 1:
+            raise RulesRefused(
+                "iptables-legacy needs CAP_NET_RAW and root's lock file: start ipsecmon as root, or use "
+                "backend nft or iptables-nft"
+            )
         found = [Xtables.found(self.flavour, family) for family in FAMILIES if family_is_on(family)]
         tables = [table for table in found if table is not None]
         if not any(table.family == 4 for table in tables):

@@ -179,7 +179,7 @@ def test_an_ordinary_user_is_told_that_legacy_iptables_needs_root(topology: Topo
     agent = Agent(topology, tmp_path, {**VOIP, **BACKENDS["iptables-legacy"]}, before=become)
 
     said = agent.fails()
-    assert said.startswith("ipsecmon: iptables-legacy ") and len(said.splitlines()) == 1
+    assert said.startswith("ipsecmon: iptables-legacy needs CAP_NET_RAW") and len(said.splitlines()) == 1
 
 
 def test_the_helper_ends_with_main_and_the_groups_are_free(topology: Topology, agent: Agent) -> None:
