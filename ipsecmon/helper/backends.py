@@ -26,7 +26,7 @@ from ipsecmon.helper.xtables import FLAVOURS, Xtables
 from ipsecmon.ruleset.iptables import prefix
 from ipsecmon.ruleset.model import Plan
 
-__all__ = ["Rules", "prepare"]
+__all__ = ["Rules", "prepare", "resolve"]
 
 
 class _Backend(Protocol):
@@ -54,16 +54,17 @@ class Rules:
         return self._backend().stand()
 
     def remove(self) -> None:
+        """Of every backend. The others first: rules of theirs may use the nfacct objects."""
         backend = self._backend()
-        backend.remove()
         self._remove_others(backend)
+        backend.remove()
 
     def read(self) -> CounterDump:
         return self._backend().read()
 
     def _backend(self) -> _Backend:
         if self._chosen is None:
-            self._chosen = _made(self._plan, _resolved(self._plan.backend))
+            self._chosen = _made(self._plan, resolve(self._plan.backend))
         return self._chosen
 
     def _remove_others(self, backend: _Backend) -> None:
@@ -126,7 +127,7 @@ def prepare(plan: Plan) -> bool:
     """While this process may still load modules. Returns whether legacy iptables, which needs CAP_NET_RAW, is
     the backend, or has rules of ours that must go."""
     try:
-        legacy = _resolved(plan.backend) == "iptables-legacy"
+        legacy = resolve(plan.backend) == "iptables-legacy"
     except RulesRefused:
         legacy = False
     if legacy:  # all others the kernel loads by itself
@@ -134,7 +135,8 @@ def prepare(plan: Plan) -> bool:
     return legacy or _Iptables(plan, "legacy").holds_ours()
 
 
-def _resolved(wanted: str) -> str:
+def resolve(wanted: str) -> str:
+    """The one backend that a config's word means on this machine."""
     if wanted == "nft" or (wanted == "auto" and (nft_works() or not _has_iptables())):
         return "nft"
     if wanted in ("auto", "iptables"):

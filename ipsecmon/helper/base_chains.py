@@ -13,7 +13,8 @@ from ipsecmon.wire.nftables import decode_generation, encode_generation_request
 __all__ = ["BaseChains"]
 
 _TABLE = "mangle"
-_LETTERS = {"p": "PREROUTING", "o": "OUTPUT", "q": "POSTROUTING"}
+# older programs make all five at once
+_LETTERS = {"p": "PREROUTING", "i": "INPUT", "f": "FORWARD", "o": "OUTPUT", "q": "POSTROUTING"}
 _WHOLE_TABLE = "t"
 
 
@@ -24,7 +25,7 @@ class BaseChains:
         self._netfilter = Netfilter()
 
     def missing(self, table: Xtables) -> str:
-        """What our rules will make the program make."""
+        """What is not there now, of what the program may make for rules."""
         if table.flavour != "nft":
             return ""
         family = table.family

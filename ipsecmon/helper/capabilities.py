@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipsecmon.errors import MissingCapability
 
-__all__ = ["CAP_NET_ADMIN", "drop_all", "effective", "keep_net_admin", "pass_on_net_admin"]
+__all__ = ["CAP_NET_ADMIN", "CAP_NET_RAW", "drop_all", "effective", "keep_net_admin", "pass_on_net_admin"]
 
 CAP_SETPCAP = 8
 CAP_NET_ADMIN = 12

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.base_chains import BaseChains
+from ipsecmon.helper.capabilities import CAP_NET_RAW, effective
 from ipsecmon.helper.iptables_limits import explained, has_xfrm, limits
 from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.nfacct import Acct, reloaded_by
@@ -141,19 +142,21 @@ class IptablesRules:
         alive = hooked[:1] if counted and len(hooked) == 1 and self._is_trusted(table.family, now) else []
         letter = "b" if hooked[:1] == ["a"] else "a"
         carried = now.totals([one for one in LETTERS if one not in alive]) if alive else counted or {}
-        made = now.made if now.made is not None else self._base_chains.missing(table)
-        named = (f"{self._prefix}life-{life:08x}", f"{self._prefix}made-x{made}")
+        missing = self._base_chains.missing(table) if now.made is None else ""
         mark = marker(chains(plan, table.family, shape))
         table.change(
             [
                 *unhooked(now),  # what is dropped next may bear the new set's letter
                 *fold(now, [one for one in LETTERS if one not in alive], carried),
                 *(f"-X {name}" for name in now.chains if "-life-" in name),
-                *(f":{name} - [0:0]" for name in named),
+                f":{self._prefix}life-{life:08x} - [0:0]",
                 *creation(self._prefix, letter, mark, chains(plan, table.family, shape, letter)),
                 *hooked_to(self._prefix, letter),
             ]
         )
+        if now.made is None:
+            made = set(missing) - set(self._base_chains.missing(table))
+            table.change([f":{self._prefix}made-x{''.join(sorted(made))} - [0:0]"])
         if alive:
             frozen = self._standing(table)
             table.change(fold(frozen, alive, frozen.totals(alive)))
@@ -235,6 +238,11 @@ class IptablesRules:
 
     def _tables(self) -> list[Xtables]:
         """Of the families that this machine speaks."""
+        if self.flavour == "legacy" and not effective() >> CAP_NET_RAW & 1:
+            raise RulesRefused(
+                "iptables-legacy needs CAP_NET_RAW and root's lock file: start ipsecmon as root, or use "
+                "backend nft or iptables-nft"
+            )
         found = [Xtables.found(self.flavour, family) for family in FAMILIES if family_is_on(family)]
         tables = [table for table in found if table is not None]
         if not any(table.family == 4 for table in tables):

@@ -100,12 +100,11 @@ def _flavour_of(restore: str) -> str:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """xtables' own lock, as the programs take it."""
-    path = os.environ.get("XTABLES_LOCKFILE", _LOCK)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(_LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise RulesRefused(
-            f"iptables-legacy needs root: {error.strerror} opening its lock {path}; start ipsecmon as root"
+            f"iptables-legacy needs root: {error.strerror} opening its lock {_LOCK}; start ipsecmon as root"
         ) from error
     try:
         _take(descriptor)

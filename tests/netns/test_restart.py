@@ -149,14 +149,18 @@ mount -t overlay none -o "lowerdir=/root,upperdir=$0/up,workdir=$0/work" /root &
 """
 
 
-def test_an_ordinary_user_with_the_ambient_capability_is_enough(topology: Topology) -> None:
+@pytest.mark.parametrize("backend", ["nft", "iptables-nft"])
+def test_an_ordinary_user_with_the_ambient_capability_is_enough(topology: Topology, backend: str) -> None:
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as mounts:
         folder = Path(name)
         os.chown(folder, NOBODY, NOBODY)
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         become += ["--inh-caps=+net_admin", "--ambient-caps=+net_admin"]
         agent = Agent(
-            topology, folder, VOIP, before=["unshare", "-m", "sh", "-c", OPEN_ROOT, mounts, *become]
+            topology,
+            folder,
+            {**VOIP, **BACKENDS[backend]},
+            before=["unshare", "-m", "sh", "-c", OPEN_ROOT, mounts, *become],
         )
         try:
             agent.start()
@@ -168,6 +172,14 @@ def test_an_ordinary_user_with_the_ambient_capability_is_enough(topology: Topolo
             assert agent.stop() == 0
         finally:
             agent.end()
+
+
+def test_an_ordinary_user_is_told_that_legacy_iptables_needs_root(topology: Topology, tmp_path: Path) -> None:
+    become = ["setpriv", "--inh-caps=-all,+net_admin", "--bounding-set=-all,+net_admin"]
+    agent = Agent(topology, tmp_path, {**VOIP, **BACKENDS["iptables-legacy"]}, before=become)
+
+    said = agent.fails()
+    assert said.startswith("ipsecmon: iptables-legacy needs CAP_NET_RAW") and len(said.splitlines()) == 1
 
 
 def test_the_helper_ends_with_main_and_the_groups_are_free(topology: Topology, agent: Agent) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.errors import RulesRefused
-from ipsecmon.helper.backends import Rules
+from ipsecmon.helper.backends import Rules, resolve
 from ipsecmon.helper.client import Helper
 from ipsecmon.helper.iptables_limits import limits
 from ipsecmon.helper.xtables import Xtables
@@ -105,6 +105,30 @@ def test_what_leaves_is_counted_once_and_replacing_rules_keeps_the_values(helper
         assert values(helper)[OTHER] == (600 + 100 * number, 6 + number)
     assert helper.counters().table == life
     assert helper.rules_stand()
+
+
+def test_ike_on_port_4500_is_told_behind_ip_options_too(tmp_path: Path, plan: Plan) -> None:
+    """Non-ESP marker, keepalive, ESP; each without options and with a route record of 40 octets."""
+    program = (
+        "import socket\n"
+        'for options in (b"", bytes([7, 39, 4, *bytes(36), 0])):\n'
+        "  s = socket.socket(2, 2); s.setsockopt(1, 2, 1)\n"
+        '  s.setsockopt(0, 4, options); s.bind(("", 4500))\n'
+        '  for body in (bytes(4) + b"ike", b"\\xff", b"\\0\\0\\0\\1esp", b"\\0\\0\\0", b"\\xff" * 9):\n'
+        '    s.sendto(body, ("203.0.113.9", 4500))\n'
+    )
+    rich = replace(rich_plan(), interfaces=("wan0",), backend=plan.backend, nfacct=plan.nfacct)
+    with namespaced(tmp_path, rich) as helper:
+        helper.counters()
+        in_namespace_of(helper, WAN)
+        helper.apply_rules()
+        in_namespace_of(helper, f"{sys.executable} -I -S - <<'END'\n{program}END")
+        found = {
+            tap.name: values(helper)[tap.object_name.rpartition("_")[2]][1]
+            for tap in rich.taps()
+            if tap.direction is Direction.OUT
+        }
+    assert (found["ike"], found["nat-t"]) == (4, 6)
 
 
 def test_another_helper_goes_on_from_the_same_values(helper: Helper, plan: Plan, tmp_path: Path) -> None:
@@ -229,6 +253,39 @@ def test_nfacct_that_is_turned_off_or_on_begins_a_new_life(
         send_leaving(successor, 9999, 2)
         assert values(successor)[OTHER] == (200, 2)
         successor.remove_rules()
+
+
+@pytest.mark.parametrize(
+    ("programs", "wanted", "resolved"),
+    [
+        ("nft iptables-nft iptables-legacy", "auto", "nft"),
+        ("iptables-nft iptables-legacy", "auto", "iptables-nft"),
+        ("iptables-legacy", "auto", "iptables-legacy"),
+        ("", "auto", "nft"),
+        ("nft iptables-nft iptables-legacy", "iptables", "iptables-nft"),
+        ("nft iptables-legacy", "iptables", "iptables-legacy"),
+        ("iptables-nft iptables-legacy", "iptables-legacy", "iptables-legacy"),
+    ],
+)
+def test_auto_takes_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: str, wanted: str, resolved: str
+) -> None:
+    require_root("nft", "iptables-nft", "iptables-legacy")
+    for name in programs.split():
+        for program in [name] if name == "nft" else [f"{name}-restore", f"{name}-save"]:
+            (tmp_path / program).symlink_to(f"/usr/sbin/{program}")
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(tmp_path),))
+    assert resolve(wanted) == resolved
+
+
+def test_auto_goes_on_to_iptables_where_nft_does_not_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nft").symlink_to("/bin/false")
+    for program in ("iptables-restore", "iptables-save"):  # as `iptables` of an old system is called
+        (tmp_path / program).symlink_to(f"/usr/sbin/iptables-legacy{program[8:]}")
+    monkeypatch.setattr("ipsecmon.helper.programs._FOLDERS", (str(tmp_path), "/nonexistent"))
+    assert resolve("auto") == "iptables-legacy"
 
 
 def test_without_ip6tables_ipv6_is_left_out_and_it_is_said(

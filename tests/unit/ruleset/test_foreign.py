@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_tables
+from ipsecmon.ruleset.foreign import does_nat, nfmark_overlaps, without_chains, without_tables
 
 from .listings import in_namespace
 
@@ -202,3 +202,14 @@ def test_a_finding_names_the_program_the_bits_and_the_line() -> None:
 
 def test_nothing_listed_is_nothing_found() -> None:
     assert nfmark_overlaps({}, MASK) == nfmark_overlaps({"nft": "", "tc": ""}, MASK) == []
+
+
+def test_our_chains_in_iptables_and_jumps_to_them_are_not_foreign() -> None:
+    nft = (
+        "table ip mangle {\n\tchain ipsecmon-a-be6fc5f09d {\n\t\tmeta mark set 0x1\n\t}\n\n"
+        "\tchain POSTROUTING {\n\t\tjump ipsecmon-a-leaving\n\t\tmeta mark 0x5 accept\n\t}\n}\n"
+    )
+    kept = "table ip mangle {\n\n\tchain POSTROUTING {\n\t\tmeta mark 0x5 accept\n\t}\n}\n"
+    assert without_chains(nft, ("ipsecmon-",)) == kept
+    saved = "-A PREROUTING -j ipsecmon-a-arriving\n-A ipsecmon-a-x -j MARK --set-xmark 0x1/0x1\n-A a -j b\n"
+    assert without_chains(saved, ("ipsecmon-",)) == "-A a -j b\n"
