@@ -13,7 +13,7 @@ from typing import Any
 from tests.netns.exchange import TRAFFIC, Volume
 from tests.netns.topology import FAR, Topology
 
-__all__ = ["counter", "csv_file", "in_file", "sent_by", "start_sending", "unaccounted"]
+__all__ = ["Traffic", "counter", "csv_file", "in_file", "unaccounted"]
 
 SIZES = "12,472,1372"
 NOTHING = Volume(0, 0)
@@ -29,16 +29,30 @@ def csv_file(path: Path) -> dict[str, Any]:
     return {"file": {"path": str(path), "format": "csv"}}
 
 
-def start_sending(topology: Topology, port: int, packets: int, rate: int) -> subprocess.Popen[str]:
-    """From lan to the far end, where nobody listens."""
-    amount = ("--packets", str(packets), "--rate", str(rate), "--sizes", SIZES)
-    return topology.start("lan", *TRAFFIC, "send", FAR, str(port), *amount)
+class Traffic:
+    """From lan to the far end, where nobody listens, to each of these ports at a rate of packets a second.
 
+    It ends by itself 10 seconds after the last keep_up(), or later on a busy machine.
+    """
 
-def sent_by(senders: Sequence[subprocess.Popen[str]]) -> Volume:
-    """All of them together, at their end."""
-    said = [json.loads(sender.communicate(timeout=240)[0]) for sender in senders]
-    return Volume(sum(one["packets"] for one in said), sum(one["octets"] for one in said))
+    def __init__(self, topology: Topology, ports: Sequence[int], rate: int) -> None:
+        self._topology = topology
+        self._ports = ports
+        self._rate = rate
+        self._senders: list[subprocess.Popen[str]] = []
+
+    def keep_up(self) -> None:
+        """Go on, where it has ended."""
+        if all(sender.poll() is not None for sender in self._senders):
+            amount = ("--packets", str(10 * self._rate), "--rate", str(self._rate), "--sizes", SIZES)
+            self._senders += [
+                self._topology.start("lan", *TRAFFIC, "send", FAR, str(port), *amount) for port in self._ports
+            ]
+
+    def sent(self) -> Volume:
+        """All of it, at its end."""
+        said = [json.loads(sender.communicate(timeout=120)[0]) for sender in self._senders]
+        return Volume(sum(one["packets"] for one in said), sum(one["octets"] for one in said))
 
 
 def unaccounted(rows: Mapping[tuple[str, str, str], Mapping[str, int]]) -> list[tuple[str, str, str]]:

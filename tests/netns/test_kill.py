@@ -19,7 +19,7 @@ import pytest
 
 from ipsecmon.agent.control import ask
 from tests.netns.agent import Agent, in_namespace, volume
-from tests.netns.books import counter, csv_file, in_file, sent_by, start_sending, unaccounted
+from tests.netns.books import Traffic, counter, csv_file, in_file, unaccounted
 from tests.netns.topology import Topology
 from tests.parts.conftest import require
 from tests.parts.servers import PASSWORD, InfluxServer
@@ -118,15 +118,15 @@ def test_main_killed_fifty_times_under_traffic_costs_nothing(
 ) -> None:
     chance = random.Random(50)
     agent.start()
-    senders = [start_sending(topology, port, 35 * RATE, RATE // len(PORTS)) for port in PORTS]
+    traffic = Traffic(topology, PORTS, RATE // len(PORTS))
     for _ in range(KILLS_OF_MAIN):
+        traffic.keep_up()
         agent.kill()
         agent.launch()
         chance.choice(WAYS)(agent, chance)
     agent.kill()
     agent.start()
-    assert any(sender.poll() is None for sender in senders), "not all kills were under traffic"
-    sent = sent_by(senders)
+    sent = traffic.sent()
 
     line = assert_everything_is_exact(topology, agent, influxd, sent, tmp_path)
     assert line["bridged_packets"] > 0 and line["nflog_packets"] > 0
@@ -137,16 +137,16 @@ def test_the_helper_killed_twenty_times_under_traffic_costs_nothing(
 ) -> None:
     chance = random.Random(20)
     agent.start()
-    senders = [start_sending(topology, port, 6 * RATE, RATE // len(PORTS)) for port in PORTS]
+    traffic = Traffic(topology, PORTS, RATE // len(PORTS))
     for number in range(KILLS_OF_HELPER):
+        traffic.keep_up()
         if number % 4 == 3:
             agent.configure(counters=[counter(port) for port in chance.choice(CONFIGS)])
             agent.signal(signal.SIGHUP)
         time.sleep(chance.uniform(0, 0.7))
         with contextlib.suppress(IndexError, ProcessLookupError):  # none is there at this moment
             os.kill(agent.helper_pid, signal.SIGKILL)
-    assert any(sender.poll() is None for sender in senders), "not all kills were under traffic"
-    sent = sent_by(senders)
+    sent = traffic.sent()
     restarts = ask(agent.store, "status")["counts"]["helper.restarts"]
 
     assert KILLS_OF_HELPER // 2 <= restarts <= KILLS_OF_HELPER

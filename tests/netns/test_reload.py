@@ -15,14 +15,13 @@ import pytest
 from ipsecmon.agent.control import ask
 from ipsecmon.helper.netfilter import open_nflog
 from tests.netns.agent import Agent, in_namespace, volume
-from tests.netns.books import counter, csv_file, in_file, sent_by, start_sending, unaccounted
+from tests.netns.books import Traffic, counter, csv_file, in_file, unaccounted
 from tests.netns.exchange import Volume, exchange_udp
 from tests.netns.test_restart import both
 from tests.netns.topology import FAR, Topology
 
 PORTS = (5060, 5061, 5062, 5063)
 RATE = 5000  # packets a second to each port
-PACKETS = 20 * RATE
 
 
 def files(folder: Path, *names: str) -> list[dict[str, Any]]:
@@ -40,8 +39,9 @@ def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
 def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path: Path, agent: Agent) -> None:
     chance = random.Random(20)
     agent.start()
-    senders = [start_sending(topology, port, PACKETS, RATE) for port in PORTS]
+    traffic = Traffic(topology, PORTS, RATE)
     for number in range(20):
+        traffic.keep_up()
         chosen = chance.sample(PORTS, chance.randint(0, len(PORTS)))
         some = chance.sample(["b.csv", "c.csv"], chance.randint(0, 2))
         sinks = files(tmp_path, *chance.sample(["kept.csv", *some], len(some) + 1))
@@ -52,8 +52,7 @@ def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path:
             assert "did you mean port" in agent.refused("reload")
             os.kill(agent.pid, signal.SIGHUP)
         time.sleep(chance.uniform(0, 0.4))
-    assert any(sender.poll() is None for sender in senders), "the reloads were not all under traffic"
-    sent = sent_by(senders)
+    sent = traffic.sent()
 
     rows = agent.counters()
     assert [(key, rows[key]) for key in unaccounted(rows)] == []
@@ -62,7 +61,7 @@ def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path:
     assert (line["lost_packets"], line["bridged_packets"], line["nflog_octets"]) == (0, 0, line["octets"])
     for port in PORTS:
         row = rows[f"port {port}", "out", "wire"]
-        assert 0 < row["packets"] < PACKETS
+        assert 0 < row["packets"] < sent.packets // len(PORTS)
     assert agent.stop() == 0
     assert "Traceback" not in agent.log() and agent.log().count("config refused") == 1
     assert in_file(tmp_path / "kept.csv")["T1", "out"] == sent
