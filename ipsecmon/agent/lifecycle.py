@@ -16,10 +16,10 @@ from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
+from ipsecmon.agent.foreign_rules import build_keeper, tell_of_other_rules
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
-from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
@@ -71,7 +71,7 @@ class Agent:
             {"status": self._status, "close-interval": self._close_interval, "totals": self._totals},
         )
         self._rounds: Optional[Rounds] = None
-        self._keeper = RuleKeeper(wired)
+        self._keeper = build_keeper(wired)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []
 
@@ -154,6 +154,8 @@ class Agent:
             [Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()],
         )
         rules = wired.rules.poll()
+        if not wired.plan.managed:
+            tell_of_other_rules({key: one.birth for key, one in saved.items()}, rules.readings)
         readings = [*wired.interfaces.poll(), *rules.readings]
         now = self._clock.now()
         if ledger.adopt(readings, wired.pending()):
@@ -175,8 +177,8 @@ class Agent:
         older plan must not be taken for another counter's.
         """
         wired = self._wired
-        known = bool(wired.rules.poll().readings)
-        if known:
+        known = not wired.plan.managed or bool(wired.rules.poll().readings)
+        if known and wired.plan.managed:
             wired.open_nflog().stop()
             self._keeper.install()
         self._nflog = wired.open_nflog()
@@ -188,6 +190,8 @@ class Agent:
         rules = wired.rules.poll()
         now = self._clock.now()
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
+        if not wired.plan.managed:
+            return self._keeper.check(rules.missing)
         return rules.generation
 
     def _start_rounds(self, ledger: Ledger, generation: int) -> None:

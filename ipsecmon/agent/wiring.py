@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
@@ -16,6 +16,7 @@ from ipsecmon.model import CounterKey
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
+from ipsecmon.sources.foreign_counters import ForeignCounterSource
 from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
@@ -64,10 +65,15 @@ class Wired:
     clock: Clock
     counts: Counters
     store: Store
-    rules: RuleCounterSource
+    rules: Union[RuleCounterSource, ForeignCounterSource]
     interfaces: InterfaceSource
     outlets: Sequence[Outlet]
     nflog: Optional[NflogSource] = None
+
+    @property
+    def foreign(self) -> Optional[ForeignCounterSource]:
+        """Where the rules are not ours: their counters."""
+        return self.rules if isinstance(self.rules, ForeignCounterSource) else None
 
     def open_nflog(self) -> NflogSource:
         """Raises GroupInUse or SourceError."""
@@ -116,10 +122,16 @@ def build_wired(config: Config, plan: Plan, helper: Helper) -> Wired:
         clock=SystemClock(),
         counts=counts,
         store=Store(folder, config.interval_s, config.store.retention_s),
-        rules=RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()}),
+        rules=_rules(plan, helper, counts),
         interfaces=InterfaceSource(plan.interfaces),
         outlets=_outlets(config, folder),
     )
+
+
+def _rules(plan: Plan, helper: Helper, counts: Counters) -> Union[RuleCounterSource, ForeignCounterSource]:
+    if plan.managed:
+        return RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()})
+    return ForeignCounterSource(helper.foreign_rules, {tap.group: tap.key for tap in plan.taps()}, counts)
 
 
 def _outlets(config: Config, folder: Path) -> list[Outlet]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipsecmon.agent.foreign_words import describe_foreign, tap_words
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import load
 from ipsecmon.config.advice import resolve_host
-from ipsecmon.errors import StoreError
+from ipsecmon.errors import ConfigError, StoreError
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.ruleset.nft import render
 
@@ -34,6 +35,11 @@ def rules_group() -> None:
 def show(config_file: Path) -> None:
     """Print the rules as nft text, as for a router that does no NAT, and the NFLOG groups."""
     plan = _plan(config_file)
+    if not plan.managed:
+        click.echo("# the rules are your own: ipsecmon installs none")
+        for tap in plan.taps():
+            click.echo(f"# {tap_words(tap)}")
+        return
     for tap in plan.taps():  # the object's name is made of safe characters; the user's name might not be
         click.echo(f"# group {tap.group}: {tap.object_name}")
     click.echo(render(plan), nl=False)
@@ -45,6 +51,7 @@ def install(config_file: Path) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
     config = load(config_file)
     plan = build_plan(config, resolve_host)
+    _refuse_foreign(plan)
     with separated(plan) as helper:
         # this loads numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.wiring import build_wired
@@ -59,7 +66,9 @@ def install(config_file: Path) -> None:
 @config_option
 def remove(config_file: Path) -> None:
     """Remove the rules and their counters. A running agent would put them back: stop it first."""
-    with separated(_plan(config_file)) as helper:
+    plan = _plan(config_file)
+    _refuse_foreign(plan)
+    with separated(plan) as helper:
         helper.remove_rules()
     click.echo("rules removed")
 
@@ -68,7 +77,10 @@ def remove(config_file: Path) -> None:
 @config_option
 def status(config_file: Path) -> None:
     """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
-    with separated(_plan(config_file)) as helper:
+    plan = _plan(config_file)
+    with separated(plan) as helper:
+        if not plan.managed:
+            sys.exit(_tell_foreign(*describe_foreign(plan, helper.foreign_rules())))
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)
@@ -96,6 +108,17 @@ def _install(wired: Wired) -> list[str]:
         finally:
             wired.store.stop()
     return wired.helper.apply_rules().nfmarks_refused
+
+
+def _refuse_foreign(plan: Plan) -> None:
+    if not plan.managed:
+        raise ConfigError("the rules are your own (rules: manual or off): ipsecmon installs and removes none")
+
+
+def _tell_foreign(said: list[str], troubles: list[str]) -> int:
+    for line in (*said, *troubles):
+        click.echo(line)
+    return 1 if troubles else 0
 
 
 def _plan(config_file: Path) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 from ipsecmon.errors import DecodeError, RulesRefused, SourceError
 from ipsecmon.helper.capabilities import keep_net_admin
+from ipsecmon.helper.foreign_rules import ForeignRuleReader
 from ipsecmon.helper.netfilter import CounterReader, open_nflog
 from ipsecmon.helper.rules import apply_rules, remove_rules, rules_stand
 from ipsecmon.ruleset.model import Plan
@@ -28,6 +29,7 @@ class Server:
         self._connection = connection
         self._plan = plan
         self._counters: Optional[CounterReader] = None
+        self._foreign = ForeignRuleReader(plan.groups())
         self._verbs: dict[bytes, Callable[[], Answer]] = {
             b"open-nflog": self._open_nflog,
             b"counters": self._read_counters,
@@ -74,16 +76,28 @@ class Server:
         return {"descriptor": nflog.detach(), "requests": len(groups)}
 
     def _read_counters(self) -> Answer:
+        if not self._plan.managed:
+            return self._foreign.read()._asdict()
         if self._counters is None:
             self._counters = CounterReader(self._plan.table)
         return self._counters.read()._asdict()
 
     def _apply(self) -> Answer:
+        self._refuse_unmanaged()
         return apply_rules(self._plan)._asdict()
 
     def _remove(self) -> Answer:
+        self._refuse_unmanaged()
         remove_rules(self._plan)
         return {}
 
     def _verify(self) -> Answer:
+        if not self._plan.managed:
+            counted = {rule.group for rule in self._foreign.read().rules}
+            return {"stand": counted == set(self._plan.groups())}
         return {"stand": rules_stand(self._plan)}
+
+    def _refuse_unmanaged(self) -> None:
+        """Whatever main asks: rules of others are never touched."""
+        if not self._plan.managed:
+            raise RulesRefused("rules: manual or off: ipsecmon installs no rule and removes none")

@@ -112,6 +112,7 @@ class Plan:
     """The whole rule set of one agent. Parts and tunnels are in order: first match wins.
 
     does_nat: this router translates addresses, so a leaving packet's own source is not the LAN's.
+    managed: the rules are ours to install; else they are somebody else's, and `watched` are their taps.
     """
 
     table: str
@@ -121,6 +122,8 @@ class Plan:
     nfmark_mask: int = 0
     receive_buffer: int = 32 << 20
     does_nat: bool = False
+    managed: bool = True
+    watched: tuple[Tap, ...] = ()
 
     def taps(self) -> Iterator[Tap]:
         for part in self.parts:
@@ -128,6 +131,7 @@ class Plan:
         for tunnel in self.tunnels:
             yield tunnel.tap
             yield from (inside.tap for inside in tunnel.inside)
+        yield from self.watched
 
     def groups(self) -> list[int]:
         return [tap.group for tap in self.taps()]
@@ -148,6 +152,8 @@ class Plan:
     def check(self) -> None:
         """Raises ConfigError for what could not be rendered safely or counted truly."""
         _check_names(self)
+        if self.parts or self.tunnels if not self.managed else self.watched:
+            raise ConfigError("a plan has rules of ours, or watches those of others: not both")
         for part in self.parts:
             _check_match(part.match, part.tap.name)
             _check_peers(part.peers, part.tap.name)
@@ -162,7 +168,10 @@ class Plan:
             raise ConfigError("NFLOG groups must be distinct and between 1 and 65535")
 
     def encode(self) -> str:
-        return json.dumps(asdict(self))
+        fields = asdict(self)
+        if self.managed:  # rules of ours are named by this text: what is not about them stays out of it
+            del fields["managed"], fields["watched"]
+        return json.dumps(fields)
 
     @staticmethod
     def decode(text: str) -> Plan:
@@ -256,4 +265,6 @@ def _plan(data: dict[str, Any]) -> Plan:
         nfmark_mask=int(data["nfmark_mask"]),
         receive_buffer=int(data["receive_buffer"]),
         does_nat=bool(data["does_nat"]),
+        managed=bool(data.get("managed", True)),
+        watched=tuple(_tap(tap) for tap in data.get("watched", ())),
     )
