@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.netns.agent import Agent, volume
+from tests.netns.documented import documented_settings, run_documented_commands
 from tests.netns.exchange import LINK_HEADER, TRAFFIC, Volume, exchange_udp
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, Topology
 
@@ -260,3 +261,21 @@ def test_rules_are_neither_installed_nor_removed(topology: Topology, agent: Agen
             agent.call("rules", verb)
     assert "# group 31 (voip in, wire)" in agent.call("rules", "show")
     assert listed(topology) == before
+
+
+@pytest.mark.parametrize("variant", ["nft", "legacy"])
+def test_the_documented_rules_count_clear_traffic_exactly(
+    topology: Topology, tmp_path: Path, variant: str
+) -> None:
+    run_documented_commands(topology, variant)
+    agent = Agent(topology, tmp_path, documented_settings())
+    try:
+        agent.start()
+        out, back = send(topology, 500), send(topology, 400, LAN)
+        rows = agent.counters()
+        for direction, sent in (("out", out), ("in", back)):
+            assert volume(rows["rest", direction, "wire"]) == volume(rows["T1", direction, "wire"]) == sent
+            assert volume(rows["VPN-to-parent", direction, "wire"]).packets == 0
+        assert agent.call("rules", "status").count("rules=1 ") == 6
+    finally:
+        agent.end()
