@@ -16,7 +16,7 @@ from pathlib import Path
 from ipsecmon.errors import SourceError
 from ipsecmon.wire.xtables import ENTRIES_START, INFO_SIZE, XtRule, decode_log_entries, decode_size
 
-__all__ = ["legacy_rules"]
+__all__ = ["legacy_rules", "read_entries"]
 
 _GET_INFO, _GET_ENTRIES = 64, 65  # IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES
 _FAMILIES = ((4, socket.AF_INET, 0, "ip_tables_names"), (6, socket.AF_INET6, 41, "ip6_tables_names"))
@@ -30,7 +30,7 @@ def legacy_rules() -> Iterator[tuple[str, XtRule]]:
     for version, family, level, names in _FAMILIES:
         for table in _names(Path("/proc/net") / names):
             seen: Counter[tuple[int, str]] = Counter()
-            for rule in _read(family, level, table, version):
+            for rule in decode_log_entries(read_entries(family, level, table), version):
                 nth = seen[rule.group, rule.text]
                 seen[rule.group, rule.text] += 1
                 yield f"legacy/{version}/{table}/{rule.group}/{rule.text}/{nth}", rule
@@ -44,17 +44,16 @@ def _names(path: Path) -> list[str]:
         return []
 
 
-def _read(family: int, level: int, table: str, version: int) -> list[XtRule]:
-    """Raises SourceError or DecodeError."""
+def read_entries(family: int, level: int, table: str) -> bytes:
+    """What IPT_SO_GET_ENTRIES answers. Raises SourceError, DecodeError or OSError."""
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         for _ in range(_TRIES):
             size = decode_size(_getsockopt(asking, level, _GET_INFO, table, bytes(INFO_SIZE)))
             empty = size.to_bytes(4, sys.byteorder) + bytes(ENTRIES_START - 36 + size)
             try:
-                entries = _getsockopt(asking, level, _GET_ENTRIES, table, bytes(32) + empty)
+                return _getsockopt(asking, level, _GET_ENTRIES, table, bytes(32) + empty)
             except BlockingIOError:  # EAGAIN: the table has another size by now
                 continue
-            return decode_log_entries(entries, version)
     raise SourceError(f"table {table} changes faster than it can be read: see what reloads it")
 
 

@@ -53,6 +53,8 @@ def decode_size(info: Octets) -> int:
 
 def decode_log_entries(answer: Octets, version: int) -> list[XtRule]:
     """version: 4 or 6. Raises DecodeError."""
+    if len(answer) < ENTRIES_START:
+        raise DecodeError("answer cut short", len(answer))
     layout = _LAYOUTS[version]
     found: list[XtRule] = []
     chain = b""

@@ -208,3 +208,15 @@ def test_ledgers_may_have_no_group_at_all() -> None:
     assert books.fold(copies((7, 100))) == 1
     books.advance([reading(NIC, 5000, 50)], START, True)
     assert by_key(books.batch(0, 1)) == {NIC: Increment(NIC, 5000, 50)}
+
+
+def test_copies_beyond_a_renewed_counter_are_told_and_hide_no_later_loss() -> None:
+    books = ledger()
+    books.advance([reading(WEB, 1000, 10)], START, True)
+    books.fold(copies(*[(7, 100)] * 16))  # ten of these, three before the reload, three after it
+    books.renew([WEB])
+    assert books.advance([reading(WEB, 300, 3, "second")], at(1), True) == 13
+    assert books.advance([reading(WEB, 800, 8, "second")], at(2), True) == 0
+    books.advance([reading(WEB, 800, 8, "second")], at(3), True)
+    found = by_key(books.batch(0, 1))[WEB]
+    assert (found.packets, found.lost_packets, found.pending_packets) == (18, 5, 0)

@@ -171,3 +171,30 @@ def test_the_least_config_has_the_built_in_parts() -> None:
     assert [part.tap.name for part in parts(found, IN)] == ["ike", "esp", "nat-t", "other"]
     assert [tunnel.tap.name for tunnel in found.tunnels] == ["inner", "inner"]
     assert not found.writes_nfmarks()
+
+
+MANUAL = """
+line: {name: T1, interface: eth1}
+rules: manual
+counters:
+  - {name: parent, nflog: [{group: 10, direction: in}, {group: 20, direction: in, observed_at: inner}]}
+  - {name: rest, nflog: {group: 12, direction: in}}
+"""
+
+
+def test_with_rules_of_others_the_plan_only_watches_their_groups() -> None:
+    found = plan(MANUAL)
+    assert not found.managed and found.parts == found.tunnels == ()
+    assert [(tap.group, tap.key) for tap in found.taps()] == [
+        (10, CounterKey("parent", IN, WIRE)),
+        (20, CounterKey("parent", IN, INNER)),
+        (12, CounterKey("rest", IN, WIRE)),
+    ]
+
+
+def test_the_line_is_the_sum_of_what_is_watched_on_the_wire_and_absent_where_nothing_is() -> None:
+    assert line_parts(config(MANUAL), plan(MANUAL)) == {
+        CounterKey("T1", IN, WIRE): [CounterKey("parent", IN, WIRE), CounterKey("rest", IN, WIRE)]
+    }
+    off = "line: {name: T1, interface: eth1}\nrules: off\n"
+    assert line_parts(config(off), plan(off)) == {} and list(plan(off).taps()) == []
