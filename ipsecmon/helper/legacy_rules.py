@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import socket
 import sys
 from collections import Counter
@@ -16,10 +17,11 @@ from pathlib import Path
 from ipsecmon.errors import SourceError
 from ipsecmon.wire.xtables import ENTRIES_START, INFO_SIZE, XtRule, decode_log_entries, decode_size
 
-__all__ = ["legacy_rules", "read_entries"]
+__all__ = ["legacy_rules", "loaded_tables", "read_entries"]
 
 _GET_INFO, _GET_ENTRIES = 64, 65  # IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES
 _FAMILIES = ((4, socket.AF_INET, 0, "ip_tables_names"), (6, socket.AF_INET6, 41, "ip6_tables_names"))
+_TABLES = ("raw", "mangle", "nat", "filter", "security")
 _TRIES = 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def legacy_rules() -> Iterator[tuple[str, XtRule]]:
     """(identity, rule); equal rules of one chain differ by their order. Raises SourceError or DecodeError."""
     for version, family, level, names in _FAMILIES:
-        for table in _names(Path("/proc/net") / names):
+        for table in _tables(version, Path("/proc/net") / names):
             seen: Counter[tuple[int, str]] = Counter()
             for rule in decode_log_entries(read_entries(family, level, table), version):
                 nth = seen[rule.group, rule.text]
@@ -36,12 +38,20 @@ def legacy_rules() -> Iterator[tuple[str, XtRule]]:
                 yield f"legacy/{version}/{table}/{rule.group}/{rule.text}/{nth}", rule
 
 
-def _names(path: Path) -> list[str]:
+def _tables(version: int, names: Path) -> list[str]:
     """Tables of legacy iptables that are there; to ask for another one would make it."""
     try:
-        return path.read_text().split()
+        return names.read_text().split()
+    except PermissionError:  # for root alone
+        return loaded_tables(version, Path("/proc/modules").read_text())
     except OSError:
         return []
+
+
+def loaded_tables(version: int, modules: str) -> list[str]:
+    """By the modules that make them: what an ordinary user can see of tables that somebody uses."""
+    pattern = rf"^{'iptable' if version == 4 else 'ip6table'}_({'|'.join(_TABLES)}) "
+    return re.findall(pattern, modules, re.MULTILINE)
 
 
 def read_entries(family: int, level: int, table: str) -> bytes:

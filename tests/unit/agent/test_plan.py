@@ -184,7 +184,7 @@ counters:
 
 def test_with_rules_of_others_the_plan_only_watches_their_groups() -> None:
     found = plan(MANUAL)
-    assert not found.managed and found.parts == found.tunnels == ()
+    assert (found.managed, found.parts, found.tunnels) == (False, (), ())
     assert [(tap.group, tap.key) for tap in found.taps()] == [
         (10, CounterKey("parent", IN, WIRE)),
         (20, CounterKey("parent", IN, INNER)),

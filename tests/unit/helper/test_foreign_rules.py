@@ -10,6 +10,7 @@ import pytest
 from ipsecmon.errors import ConfigError, RulesRefused
 from ipsecmon.helper.client import Helper
 from ipsecmon.helper.foreign_rules import ForeignRule
+from ipsecmon.helper.legacy_rules import loaded_tables
 from ipsecmon.model import Direction, ObservationPoint
 from ipsecmon.ruleset.model import Plan, Tap
 from tests.unit.helper.namespaced import WAN, in_namespace_of, namespaced, send_leaving
@@ -142,3 +143,14 @@ def test_a_plan_never_watches_and_installs_at_once() -> None:
         with pytest.raises(ConfigError, match="not both"):
             Plan(**{**vars(both), **fault}).check()
     assert Plan.decode(WATCHING.encode()) == WATCHING
+
+
+def test_an_ordinary_user_goes_by_the_modules_of_tables() -> None:
+    modules = (
+        "ip6table_mangle 16384 1 - Live 0x0000000000000000\n"
+        "iptable_mangle 16384 1 - Live 0x0000000000000000\n"
+        "iptable_nat 16384 0 - Live 0x0000000000000000\n"
+        "ip_tables 36864 2 iptable_mangle,iptable_nat, Live 0x0000000000000000\n"
+    )
+    assert loaded_tables(4, modules) == ["mangle", "nat"]
+    assert loaded_tables(6, modules) == ["mangle"]
