@@ -1,5 +1,6 @@
 # make run     installs what is missing and starts ipsecmon on this machine
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
+# make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
 # PYTHON makes the virtual environment VENV: make test PYTHON=python3.12 VENV=build/venv-3.12
@@ -11,7 +12,7 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 AS_ROOT := scripts/as-root
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) bench docs clean
+.PHONY: run venv test $(PARTS) bench docs fuzz clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -66,6 +67,9 @@ docs: venv
 bench: venv
 	@scripts/ensure-packages bench
 	@$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(ARGS)
+
+fuzz: venv
+	@$(VENV)/bin/python -m tests.fuzz $(ARGS)
 
 clean:
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
