@@ -153,7 +153,7 @@ class _NftReader:
         return self._dump(encode_dump_tables(self._next()), decode_table)
 
     def _rules(self) -> list[list[LogRule]]:
-        return self._dump(encode_dump_rules(self._next()), decode_log_rules)
+        return self._dump(encode_dump_rules(self._next()), _log_rules)
 
     def _objects(self, rules: list[LogRule]) -> dict[tuple[int, str, str], NamedCounter]:
         if not any(rule.object for rule in rules):
@@ -234,10 +234,16 @@ def _problem(rule: LogRule, others: set[int]) -> str:
     return f"the rule in {where} has no counter beside its log statement: write counter before log"
 
 
+def _log_rules(buffer: bytes, message: Message) -> list[LogRule]:
+    """A firewall has thousands of rules, and few that log: only these are decoded."""
+    logs = any(buffer.find(word, message.start, message.end) >= 0 for word in (b"log\0", b"NFLOG\0"))
+    return decode_log_rules(buffer, message) if logs else []
+
+
 def _births(buffer: bytes, message: Message) -> Iterator[tuple[_Place, _Volume]]:
     """What an announced rule or named counter begins with."""
     if is_new_rule(message):
-        for rule in decode_log_rules(buffer, message):
+        for rule in _log_rules(buffer, message):
             if rule.counter:
                 yield (rule.family, rule.table, f"{rule.handle}/{rule.group}"), rule.counter
     elif is_new_object(message):

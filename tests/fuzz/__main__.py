@@ -32,8 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             found = list(_run(pool, name, range(options.first, options.first + options.inputs)))
             rate = options.inputs / (time.monotonic() - began)
             print(f"{name:<8} {options.inputs:>9,} inputs  {rate:>9,.0f}/s  broken: {len(found)}")
-            for line in found[:_MOST]:
-                print(f"  {line}", flush=True)
+            print("".join(f"  {line}\n" for line in found[:_MOST]), end="", flush=True)
             status |= bool(found)
     return status
 
