@@ -1,5 +1,6 @@
 # make run     installs what is missing and starts ipsecmon on this machine
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
+# make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
 # make test-pythons   unit, property and netns tests on the Pythons of PYTHONS, each in its own environment
@@ -14,7 +15,7 @@ PYTEST := $(VENV)/bin/python -m pytest -q
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) test-pythons test-version bench docs clean
+.PHONY: run venv test $(PARTS) test-pythons test-version bench docs fuzz clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -83,6 +84,9 @@ docs: venv
 bench: venv
 	@scripts/ensure-packages bench
 	@$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(ARGS)
+
+fuzz: venv
+	@$(VENV)/bin/python -m tests.fuzz $(ARGS)
 
 clean:
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
 if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
     import numpy as np
@@ -62,6 +62,7 @@ class Reading:
     octets, packets: totals since the counter was born. birth: names this life of the counter;
     another birth under the same key is another counter. Two births are compared for equality only.
     from_zero: that life began at 0; a rule set that somebody dumped and loaded again did not.
+    before: octets and packets to go on from, where the source knows better than the last reading.
     """
 
     key: CounterKey
@@ -69,6 +70,7 @@ class Reading:
     packets: int
     birth: str
     from_zero: bool = True
+    before: Optional[tuple[int, int]] = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 A first reading is judged by the counter's birth. Born since our last poll, it counts from 0, if whoever made
 it cannot have given it a value; older with a saved reading of the same life, it goes on; else it is a
 baseline and nothing is known to have happened. A decrease in one life is a wrap if the value stood in the
-last quarter of its range, else a reset, after which the counter counts from 0.
+last quarter of its range, else a reset, after which the counter counts from 0. Where a source says what
+to go on from, that holds.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Deltas:
 
 
 def _happened(last: Reading | None, now: Reading, bits: int = 64) -> tuple[int, int]:
+    if now.before is not None:
+        return now.octets - now.before[0], now.packets - now.before[1]
     if last is None or last.birth != now.birth:
         return (now.octets, now.packets) if now.from_zero else (0, 0)
     if _is_reset(last.octets, now.octets, bits) or _is_reset(last.packets, now.packets, bits):

@@ -76,6 +76,7 @@ class Ledger:
         self._lines = lines
         self._deltas = Deltas(saved)
         self._meters: dict[CounterKey, LossMeter] = {}
+        self._renewed: set[CounterKey] = set()
         self._open: dict[CounterKey, _Sums] = {}
         self._since_start: dict[CounterKey, _Sums] = {}
         self._tap(groups)
@@ -169,11 +170,13 @@ class Ledger:
         """
         self._marked = (self._seen_packets.copy(), self._seen_octets.copy())
 
-    def advance(self, readings: Iterable[Reading], at_ns: int, drained: bool) -> None:
+    def advance(self, readings: Iterable[Reading], at_ns: int, drained: bool) -> int:
         """Book readings taken at at_ns (monotonic), and the copies folded since the last time.
 
-        drained: the NFLOG socket was empty at some moment after at_ns.
+        drained: the NFLOG socket was empty at some moment after at_ns. Returns how many copies of renewed
+        counters came beyond what those say: at least so many packets passed uncounted.
         """
+        beyond = 0
         happened = {key: (octets, packets) for key, octets, packets in self._deltas.advance(readings)}
         for key, (octets, packets) in happened.items():
             self._book(key, octets, packets)
@@ -187,14 +190,17 @@ class Ledger:
                 int(seen_packets[slot]),
                 int(self._seen_packets[slot]),
             )
-            loss = self._meters[key].update(at_ns, expected, seen, drained, after)
+            surplus = max(0, seen - expected) if key in self._renewed else 0
+            loss = self._meters[key].update(at_ns, expected, seen - surplus, drained, after)
             self._sums(key).book_copies(int(seen_octets[slot]), seen, loss)
+            beyond += surplus
+        self._renewed = set()
+        return beyond
 
     def renew(self, keys: Iterable[CounterKey]) -> None:
         """These counters were removed and made again: what passed in between is known to nobody."""
-        for key in keys:
-            if key in self._meters:
-                self._meters[key] = LossMeter()
+        self._renewed = {key for key in keys if key in self._meters}
+        self._meters.update((key, LossMeter()) for key in self._renewed)
 
     def batch(self, start_ns: int, end_ns: int, about_itself: Sequence[SelfMeasurement] = ()) -> Batch:
         """The open increments as a batch. They stay open until close(): a store may fail."""

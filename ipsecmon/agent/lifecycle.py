@@ -18,12 +18,12 @@ from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
+from ipsecmon.agent.foreign_rules import build_keeper, tell_of_other_rules
 from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
-from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.status import describe
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
@@ -78,7 +78,7 @@ class Agent:
             },
         )
         self._rounds: Optional[Rounds] = None
-        self._keeper = RuleKeeper(wired)
+        self._keeper = build_keeper(wired)
         self._gather = Gather(wired.plan.receive_buffer)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []
@@ -156,6 +156,8 @@ class Agent:
         saved = wired.store.readings()
         wired.know_saved(list(saved))
         rules = wired.rules.poll()
+        if not wired.plan.managed:
+            tell_of_other_rules({key: one.birth for key, one in saved.items()}, rules.readings)
         began = [
             one
             for one in self._keeper.newborn(rules.readings)
@@ -189,9 +191,9 @@ class Agent:
         older plan must not be taken for another counter's.
         """
         wired = self._wired
-        known = bool(wired.rules.poll().readings)
+        known = not wired.plan.managed or bool(wired.rules.poll().readings)
         groups = wired.plan.groups()
-        if known:
+        if known and wired.plan.managed:
             wired.open_nflog(groups).stop()
             self._keeper.install()
         wired.copies.add(wired.open_nflog(groups), groups)
@@ -204,6 +206,8 @@ class Agent:
         rules = wired.rules.poll()
         now = self._clock.now()
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
+        if not wired.plan.managed:
+            return self._keeper.check(rules.missing)
         return rules.generation
 
     def _start_rounds(self, ledger: Ledger, generation: int) -> None:

@@ -39,6 +39,8 @@ def build_plan(
     """
     if len(config.lines) > 1:
         raise ConfigError("line: several lines are not yet supported: leave the one to count")
+    if config.rules != "managed":
+        return _watching_plan(config, table)
     groups = _Groups(config, kept or {}, busy)
     tunnels = [counter for counter in config.counters if counter.ipsec]
     peers = {counter.name: _addresses(counter, resolve) for counter in tunnels}
@@ -57,13 +59,34 @@ def build_plan(
     return plan
 
 
+def _watching_plan(config: Config, table: str) -> Plan:
+    """Of rules that the administrator keeps; none at all with `rules: off`."""
+    plan = Plan(
+        table=table,
+        interfaces=tuple(line.interface for line in config.lines),
+        parts=(),
+        tunnels=(),
+        receive_buffer=config.nflog.receive_buffer_octets,
+        managed=False,
+        watched=tuple(
+            Tap(counter.name, pin.direction, pin.observed_at, pin.group)
+            for counter in config.counters
+            for pin in counter.pins
+        ),
+    )
+    plan.check()
+    return plan
+
+
 def line_parts(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
-    """The line as a counter of its own: the sum of its parts, in each direction."""
-    return {
-        CounterKey(line.name, way, _WIRE): [part.tap.key for part in plan.parts if part.tap.direction is way]
+    """The line as a counter of its own: the sum of its parts, in each direction that has any."""
+    parts = [part.tap for part in plan.parts] + [tap for tap in plan.watched if tap.observed_at is _WIRE]
+    lines = {
+        CounterKey(line.name, way, _WIRE): [tap.key for tap in parts if tap.direction is way]
         for line in config.lines
         for way in _WAYS
     }
+    return {key: keys for key, keys in lines.items() if keys}
 
 
 def group_ranges(config: Config) -> list[tuple[int, int]]:

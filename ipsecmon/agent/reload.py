@@ -20,10 +20,10 @@ from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.changes import check_reloadable, plan_changes, sink_changes
+from ipsecmon.agent.foreign_rules import Keeper
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.agent.rounds import Rounds
-from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
@@ -55,7 +55,7 @@ class Reload:
     def __init__(
         self,
         wired: Wired,
-        keeper: RuleKeeper,
+        keeper: Keeper,
         rounds: Rounds,
         ledger: Ledger,
         loop: Loop,
@@ -78,7 +78,8 @@ class Reload:
         interfaces = wired.interfaces_of(change.plan)
         try:
             self._close()
-            generation = self._replace_rules(change.plan)
+            same = change.plan == wired.plan
+            generation = _UNKNOWN_GENERATION if same else self._replace_rules(change.plan)
         except BaseException:
             if interfaces is not wired.interfaces:
                 interfaces.stop()
@@ -100,6 +101,8 @@ class Reload:
         kept = {key: group for group, key in busy.items()}
         kept.update((tap.key, tap.group) for tap in wired.plan.taps())
         plan = build_plan(config, resolve_host, wired.plan.table, kept, busy)
+        if not plan.managed and plan != wired.plan:
+            raise ConfigError("the rules are your own, and their NFLOG groups have changed: restart needed")
         names = {outlet.name: outlet.told for outlet in wired.outlets}
         outlets = wired.outlets_of(config, names)
         said = plan_changes(wired.config, config, wired.plan, plan)

@@ -130,7 +130,9 @@ class Rounds:
         readings += rules.readings
         drained = self.drain()
         parts.ledger.renew(self._reborn(rules.readings))
-        parts.ledger.advance(readings, at_ns, drained)
+        uncounted = parts.ledger.advance(readings, at_ns, drained)
+        if uncounted:
+            parts.counts.add("rules", "uncounted-copies", uncounted)
         self._readings.update((reading.key, reading) for reading in readings)
         if rules.missing or rules.generation != self._generation:
             self._generation = parts.check_rules(rules.missing)
@@ -138,7 +140,11 @@ class Rounds:
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
         """Counters that are not the ones of the last round, though they have the same key."""
         last = self._readings
-        return [one.key for one in readings if one.key in last and last[one.key].birth != one.birth]
+        return [
+            one.key
+            for one in readings
+            if one.before is not None or (one.key in last and last[one.key].birth != one.birth)
+        ]
 
     def close(self) -> Batch:
         """Read, and close the interval that is running. Raises StoreError; the increments stay open then."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
@@ -19,6 +19,7 @@ from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
 from ipsecmon.sources.copies import Copies
+from ipsecmon.sources.foreign_counters import ForeignCounterSource
 from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
@@ -73,10 +74,15 @@ class Wired:
     clock: Clock
     counts: Counters
     store: Store
-    rules: RuleCounterSource
+    rules: Union[RuleCounterSource, ForeignCounterSource]
     interfaces: InterfaceSource
     copies: Copies
     outlets: Sequence[Outlet] = field(default_factory=list)
+
+    @property
+    def foreign(self) -> Optional[ForeignCounterSource]:
+        """Where the rules are not ours: their counters."""
+        return self.rules if isinstance(self.rules, ForeignCounterSource) else None
 
     def open_nflog(self, groups: Sequence[int]) -> NflogSource:
         """A socket of these groups of the plan. Raises GroupInUse or SourceError."""
@@ -153,10 +159,16 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
             max_octets=config.store.max_octets,
             counts=counts,
         ),
-        rules=RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()}),
+        rules=_rules(plan, helper, counts),
         interfaces=InterfaceSource(plan.interfaces),
         copies=Copies(),
     )
+
+
+def _rules(plan: Plan, helper: Helper, counts: Counters) -> Union[RuleCounterSource, ForeignCounterSource]:
+    if plan.managed:
+        return RuleCounterSource(helper.counters, {tap.object_name: tap.key for tap in plan.taps()})
+    return ForeignCounterSource(helper.foreign_rules, {tap.group: tap.key for tap in plan.taps()}, counts)
 
 
 def with_parts(

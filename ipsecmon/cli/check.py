@@ -12,6 +12,7 @@ import click
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.config import Config, ConfigErrors, json_schema, load, warnings
 from ipsecmon.errors import ConfigError
+from ipsecmon.model import ObservationPoint
 from ipsecmon.units import render_rate
 
 __all__ = ["check_command"]
@@ -49,6 +50,19 @@ def _check(file: Path) -> None:
         click.echo(f"warning: {warning}")
 
 
+def _rules(config: Config) -> Iterator[str]:
+    """With rules of the administrator's own: what each group of theirs counts as."""
+    if config.rules == "off":
+        yield "rules     off: interfaces only, no NFLOG"
+    if config.rules != "manual":
+        return
+    yield "rules     your own; none is installed, and none is touched"
+    for counter in config.counters:
+        for pin in counter.pins:
+            part = " (a part of the line)" if pin.observed_at is ObservationPoint.WIRE else ""
+            yield f"group {pin.group:<5} {counter.name}, {pin.direction.value}, {pin.observed_at.value}{part}"
+
+
 def _summary(config: Config) -> Iterator[str]:
     yield f"router    {config.router}, every {config.interval_s} s"
     for line in config.lines:
@@ -60,4 +74,5 @@ def _summary(config: Config) -> Iterator[str]:
         )
         yield f"line      {line.name} on {line.interface}{rates}"
     yield f"counters  {', '.join(counter.name for counter in config.counters) or 'none of its own'}"
+    yield from _rules(config)
     yield f"sinks     {', '.join(entry.kind for entry in config.sinks) or 'none: only the own history'}"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from ipsecmon.agent.assignment import plan_as_before
+from ipsecmon.agent.foreign_words import describe_foreign, tap_words
 from ipsecmon.agent.privileges import separated
 from ipsecmon.cli.options import config_option
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
-from ipsecmon.errors import StoreError
+from ipsecmon.errors import ConfigError, StoreError
 from ipsecmon.ruleset.iptables import show as render_iptables
-from ipsecmon.ruleset.model import BACKENDS
+from ipsecmon.ruleset.model import BACKENDS, Plan
 from ipsecmon.ruleset.nft import render
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def show(config_file: Path, backend: Optional[str]) -> None:
     As nft text; with an iptables backend as text for iptables-restore and ip6tables-restore.
     """
     plan = plan_as_before(_config(config_file, backend), resolve_host)
+    if not plan.managed:
+        click.echo("# the rules are your own: ipsecmon installs none")
+        for tap in plan.taps():
+            click.echo(f"# {tap_words(tap)}")
+        return
     by_iptables = plan.backend.startswith("iptables")
     if by_iptables:
         click.echo("# load with both: iptables-restore --noflush, ip6tables-restore --noflush")
@@ -58,6 +64,7 @@ def install(config_file: Path, backend: Optional[str]) -> None:
     """Install the rules, or bring them up to date; counters keep their values."""
     config = _config(config_file, backend)
     plan = plan_as_before(config, resolve_host)
+    _refuse_foreign(plan)
     with separated(plan) as helper:
         # this loads numpy: only after capabilities are gone, so that no thread can have kept them
         from ipsecmon.agent.wiring import build_wired
@@ -73,7 +80,9 @@ def install(config_file: Path, backend: Optional[str]) -> None:
 @backend_option
 def remove(config_file: Path, backend: Optional[str]) -> None:
     """Remove the rules and their counters. A running agent would put them back: stop it first."""
-    with separated(plan_as_before(_config(config_file, backend), resolve_host)) as helper:
+    plan = plan_as_before(_config(config_file, backend), resolve_host)
+    _refuse_foreign(plan)
+    with separated(plan) as helper:
         helper.remove_rules()
     click.echo("rules removed")
 
@@ -83,7 +92,10 @@ def remove(config_file: Path, backend: Optional[str]) -> None:
 @backend_option
 def status(config_file: Path, backend: Optional[str]) -> None:
     """Say whether the rules stand as the config wants them. Exit status: 0 yes, 1 no."""
-    with separated(plan_as_before(_config(config_file, backend), resolve_host)) as helper:
+    plan = plan_as_before(_config(config_file, backend), resolve_host)
+    with separated(plan) as helper:
+        if not plan.managed:
+            sys.exit(_tell_foreign(*describe_foreign(plan, helper.foreign_rules())))
         stand = helper.rules_stand()
     click.echo("rules stand" if stand else "rules are missing or differ: ipsecmon rules install")
     sys.exit(0 if stand else 1)
@@ -118,3 +130,14 @@ def _install(wired: Wired) -> list[str]:
 def _config(config_file: Path, backend: Optional[str]) -> Config:
     config = load(config_file)
     return config.model_copy(update={"backend": backend}) if backend else config
+
+
+def _refuse_foreign(plan: Plan) -> None:
+    if not plan.managed:
+        raise ConfigError("the rules are your own (rules: manual or off): ipsecmon installs and removes none")
+
+
+def _tell_foreign(said: list[str], troubles: list[str]) -> int:
+    for line in (*said, *troubles):
+        click.echo(line)
+    return 1 if troubles else 0

@@ -34,6 +34,7 @@ def disagreements(document: Document) -> list[Problem]:
         *_twice(document, _values(lines, "interface"), str, "; its traffic would count twice"),
         *_twice(document, _peers(counters), str, ", which takes every packet first"),
         *_same_groups(document, groups, root),
+        *_kinds(document, counters, root.get("rules", "managed")),
         *_unknown_tunnels(document, counters),
         *_unknown_sink_counters(document, root, _sink_names(names, lines)),
     ]
@@ -120,6 +121,26 @@ def _same_groups(
             message = f'group {group} is fixed for "{first[group]}" and again for "{name}"'
             yield document.problem(path, f"{message}; each copy needs its own")
         first.setdefault(group, name)
+
+
+def _kinds(
+    document: Document, counters: list[tuple[KeyPath, dict[str, Any]]], rules: object
+) -> Iterator[Problem]:
+    """What a counter needs, by who keeps the rules."""
+    for path, counter in counters:
+        ignored = next((key for key in ("ipsec", "match", "inside_tunnel") if key in counter), None)
+        if rules == "off":
+            yield document.problem(path, "rules: off counts interfaces only: leave counters out")
+        elif rules == "manual" and ignored:
+            message = "your own rules say what is counted with rules: manual: leave it out"
+            yield document.problem((*path, ignored), message)
+        elif rules == "manual" and "nflog" not in counter:
+            message = (
+                "needs nflog with rules: manual: the group that a rule of yours logs to, and its direction"
+            )
+            yield document.problem(path, message)
+        elif rules == "managed" and "ipsec" not in counter and "match" not in counter:
+            yield document.problem(path, "needs exactly one of ipsec and match")
 
 
 def _unknown_tunnels(document: Document, counters: list[tuple[KeyPath, dict[str, Any]]]) -> Iterator[Problem]:

@@ -71,9 +71,17 @@ class NflogPin(Section):
 
 
 class Counter(Section):
-    """One named counter; it has exactly one of `ipsec` and `match`."""
+    """One named counter; it has exactly one of `ipsec` and `match`, or with `rules: manual` only `nflog`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["ipsec"]}, {"required": ["match"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["ipsec"]},
+                {"required": ["match"]},
+                {"required": ["nflog"], "not": {"anyOf": [{"required": ["ipsec"]}, {"required": ["match"]}]}},
+            ]
+        }
+    )
 
     NOT_YET: ClassVar[Mapping[str, str]] = {"inside": "leave it out"}
 
@@ -88,7 +96,9 @@ class Counter(Section):
         description="Name of a counter with `ipsec`: take `match` inside that tunnel, not on the line.",
     )
     nflog: Annotated[tuple[NflogPin, ...], OneOrMany()] = Field(
-        (), description="Fixed NFLOG group numbers; without it the agent takes them from `nflog.groups`."
+        (),
+        description="Fixed NFLOG group numbers; without it the agent takes them from `nflog.groups`. "
+        "With `rules: manual`, the groups that your own rules log to.",
     )
 
     @property
@@ -102,7 +112,7 @@ class Counter(Section):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Counter:
-        if (self.ipsec is None) == (self.match is None):
+        if self.ipsec is not None and self.match is not None:
             raise ValueError("needs exactly one of ipsec and match")
         if self.inside_tunnel is not None and self.match is None:
             raise ValueError("inside_tunnel goes with match, not with ipsec")

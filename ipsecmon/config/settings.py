@@ -233,8 +233,10 @@ class Config(Section):
         alias="interval",
         description="How often counters are read and sent; divides 60s or is a multiple of it, 1s to 1h.",
     )
-    rules: Annotated[Literal["managed"], Choice("managed", later=("manual", "off"))] = Field(
-        "managed", description="Who installs the counting rules: `managed` means ipsecmon does."
+    rules: Annotated[Literal["managed", "manual", "off"], Choice("managed", "manual", "off")] = Field(
+        "managed",
+        description="Who keeps the counting rules: `managed`, ipsecmon does; `manual`, you do, and each "
+        "counter names its NFLOG groups; `off`, there are none, and only the interface is counted.",
     )
     backend: Annotated[
         Literal["auto", "nft", "iptables", "iptables-nft", "iptables-legacy"],

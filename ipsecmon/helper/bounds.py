@@ -23,6 +23,7 @@ class Bounds:
     """groups: inclusive ranges. receive_buffer: octets, at most."""
 
     table: str
+    managed: bool
     backend: str
     nfmark_mask: int
     groups: Ranges
@@ -33,7 +34,9 @@ class Bounds:
         """Of the first plan, and encode_ranges()'s text. Raises ValueError or TypeError."""
         own = [(group, group) for group in plan.groups()]
         more = [(int(first), int(last)) for first, last in json.loads(ranges or "[]")]
-        return Bounds(plan.table, plan.backend, plan.nfmark_mask, (*own, *more), plan.receive_buffer)
+        return Bounds(
+            plan.table, plan.managed, plan.backend, plan.nfmark_mask, (*own, *more), plan.receive_buffer
+        )
 
     @staticmethod
     def encode_ranges(ranges: Iterable[tuple[int, int]]) -> str:
@@ -46,6 +49,8 @@ class Bounds:
             raise RulesRefused(f"NFLOG group {outside} was not in the config at start: restart needed")
         if plan.table != self.table:
             raise RulesRefused(f"the table's name stays {self.table}: restart needed")
+        if plan.managed is not self.managed:
+            raise RulesRefused("who keeps the rules is fixed at start: restart needed")
         if plan.backend != self.backend:
             raise RulesRefused(f"backend stays {self.backend}: restart needed")
         if plan.nfmark_mask != self.nfmark_mask:

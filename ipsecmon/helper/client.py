@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from ipsecmon.errors import HelperAway, HelperGone, RulesRefused, SourceError
 from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.capabilities import pass_on_net_admin
+from ipsecmon.helper.foreign_rules import ForeignDump, ForeignRule
 from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.rules import Applied
 from ipsecmon.ruleset.model import Plan
@@ -124,6 +125,15 @@ class Helper:
         answer, _ = self._ask("counters")
         counters = [NamedCounter(*values) for values in answer["counters"]]
         return CounterDump(answer["table"], answer["generation"], counters, answer["reloadable"])
+
+    def foreign_rules(self) -> ForeignDump:
+        """As counters(), where the plan watches rules of others."""
+        answer, _ = self._ask("counters")
+        rules = [
+            ForeignRule(group, identity, octets, packets, None if born is None else tuple(born))
+            for group, identity, octets, packets, born in answer["rules"]
+        ]
+        return ForeignDump(rules, [(group, said) for group, said in answer["problems"]])
 
     def apply_rules(self) -> Applied:
         answer, _ = self._ask("rules-apply")

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 from ipsecmon.errors import ConfigError, DecodeError, RulesRefused, SourceError
 from ipsecmon.helper.backends import Rules
 from ipsecmon.helper.bounds import Bounds
+from ipsecmon.helper.foreign_rules import ForeignRuleReader
 from ipsecmon.helper.netfilter import open_nflog
 from ipsecmon.ruleset.model import Plan
 
@@ -37,6 +38,7 @@ class Server:
         self._plan = plan
         self._bounds = bounds
         self._rules = Rules(plan)
+        self._foreign = ForeignRuleReader(plan.groups())
         self._verbs: dict[bytes, Callable[[], Answer]] = {
             b"open-nflog": self._open_nflog,
             b"counters": self._read_counters,
@@ -127,17 +129,29 @@ class Server:
         return {"descriptor": nflog.detach(), "requests": len(groups)}
 
     def _read_counters(self) -> Answer:
+        if not self._plan.managed:
+            return self._foreign.read()._asdict()
         return self._rules.read()._asdict()
 
     def _apply(self) -> Answer:
+        self._refuse_unmanaged()
         return self._rules.apply()._asdict()
 
     def _remove(self) -> Answer:
+        self._refuse_unmanaged()
         self._rules.remove()
         return {}
 
     def _verify(self) -> Answer:
+        if not self._plan.managed:
+            counted = {rule.group for rule in self._foreign.read().rules}
+            return {"stand": counted == set(self._plan.groups())}
         return {"stand": self._rules.stand()}
+
+    def _refuse_unmanaged(self) -> None:
+        """Whatever main asks: rules of others are never touched."""
+        if not self._plan.managed:
+            raise RulesRefused("rules: manual or off: ipsecmon installs no rule and removes none")
 
 
 def _word(request: bytes) -> str:

@@ -116,6 +116,7 @@ class Plan:
     does_nat: this router translates addresses, so a leaving packet's own source is not the LAN's.
     backend: what installs it; nfacct: whether iptables rules may count in nfacct objects. Both as the
     config has them; neither is a part of what is counted.
+    managed: the rules are ours to install; else they are somebody else's, and `watched` are their taps.
     """
 
     table: str
@@ -127,6 +128,8 @@ class Plan:
     does_nat: bool = False
     backend: str = "auto"
     nfacct: str = "auto"
+    managed: bool = True
+    watched: tuple[Tap, ...] = ()
 
     def taps(self) -> Iterator[Tap]:
         for part in self.parts:
@@ -134,6 +137,7 @@ class Plan:
         for tunnel in self.tunnels:
             yield tunnel.tap
             yield from (inside.tap for inside in tunnel.inside)
+        yield from self.watched
 
     def groups(self) -> list[int]:
         return [tap.group for tap in self.taps()]
@@ -154,6 +158,8 @@ class Plan:
     def check(self) -> None:
         """Raises ConfigError for what could not be rendered safely or counted truly."""
         _check_names(self)
+        if self.parts or self.tunnels if not self.managed else self.watched:
+            raise ConfigError("a plan has rules of ours, or watches those of others: not both")
         for part in self.parts:
             _check_match(part.match, part.tap.name)
             _check_peers(part.peers, part.tap.name)
@@ -168,7 +174,10 @@ class Plan:
             raise ConfigError("NFLOG groups must be distinct and between 1 and 65535")
 
     def encode(self) -> str:
-        return json.dumps(asdict(self))
+        fields = asdict(self)
+        if self.managed:  # rules of ours are named by this text: what is not about them stays out of it
+            del fields["managed"], fields["watched"]
+        return json.dumps(fields)
 
     def digest(self) -> str:
         """Names what is counted and how, whatever installs it: 64 hexadecimal digits."""
@@ -271,4 +280,6 @@ def _plan(data: dict[str, Any]) -> Plan:
         does_nat=bool(data["does_nat"]),
         backend=str(data["backend"]),
         nfacct=str(data["nfacct"]),
+        managed=bool(data.get("managed", True)),
+        watched=tuple(_tap(tap) for tap in data.get("watched", ())),
     )

@@ -70,3 +70,11 @@ def test_a_new_life_that_may_have_begun_with_a_value_is_a_baseline() -> None:
     assert list(deltas.advance([loaded])) == [(KEY, 0, 0)]
     later = Reading(KEY, 950, 10, "second", from_zero=False)
     assert list(deltas.advance([later])) == [(KEY, 50, 1)]
+
+
+def test_where_the_source_says_what_to_go_on_from_that_holds() -> None:
+    deltas = Deltas([reading(500, 5)])
+    goes_on = Reading(KEY, 90, 9, "first", from_zero=False, before=(60, 8))
+    assert advanced(deltas, goes_on, reading(100, 10), reading(10, 1)) == [(30, 1), (10, 1), (10, 1)]
+    afresh = Reading(KEY, 50, 5, "second", from_zero=False, before=(0, 0))
+    assert advanced(deltas, afresh) == [(50, 5)]

@@ -268,3 +268,15 @@ def test_an_interface_that_is_new_in_the_config_begins_with_a_baseline() -> None
     books.rebase([reading(NIC, 5000, 50)])
     books.advance([reading(NIC, 5100, 51)], at(1), drained=True)
     assert by_key(books.batch(0, 1))[NIC].octets == 100
+
+
+def test_copies_beyond_a_renewed_counter_are_told_and_hide_no_later_loss() -> None:
+    books = ledger()
+    books.advance([reading(WEB, 1000, 10)], START, True)
+    books.fold(copies(*[(7, 100)] * 16))  # ten of these, three before the reload, three after it
+    books.renew([WEB])
+    assert books.advance([reading(WEB, 300, 3, "second")], at(1), True) == 13
+    assert books.advance([reading(WEB, 800, 8, "second")], at(2), True) == 0
+    books.advance([reading(WEB, 800, 8, "second")], at(3), True)
+    found = by_key(books.batch(0, 1))[WEB]
+    assert (found.packets, found.lost_packets, found.pending_packets) == (18, 5, 0)

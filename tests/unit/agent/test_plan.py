@@ -206,3 +206,30 @@ def test_a_pin_that_moves_a_counter_to_a_free_group_is_followed() -> None:
 
 def test_every_group_that_the_config_speaks_of_is_in_its_ranges() -> None:
     assert group_ranges(config()) == [(5600, 5699), (77, 77)]
+
+
+MANUAL = """
+line: {name: T1, interface: eth1}
+rules: manual
+counters:
+  - {name: parent, nflog: [{group: 10, direction: in}, {group: 20, direction: in, observed_at: inner}]}
+  - {name: rest, nflog: {group: 12, direction: in}}
+"""
+
+
+def test_with_rules_of_others_the_plan_only_watches_their_groups() -> None:
+    found = plan(MANUAL)
+    assert (found.managed, found.parts, found.tunnels) == (False, (), ())
+    assert [(tap.group, tap.key) for tap in found.taps()] == [
+        (10, CounterKey("parent", IN, WIRE)),
+        (20, CounterKey("parent", IN, INNER)),
+        (12, CounterKey("rest", IN, WIRE)),
+    ]
+
+
+def test_the_line_is_the_sum_of_what_is_watched_on_the_wire_and_absent_where_nothing_is() -> None:
+    assert line_parts(config(MANUAL), plan(MANUAL)) == {
+        CounterKey("T1", IN, WIRE): [CounterKey("parent", IN, WIRE), CounterKey("rest", IN, WIRE)]
+    }
+    off = "line: {name: T1, interface: eth1}\nrules: off\n"
+    assert line_parts(config(off), plan(off)) == {} and list(plan(off).taps()) == []

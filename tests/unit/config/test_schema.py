@@ -41,7 +41,7 @@ def test_the_schema_accepts_what_the_loader_accepts(path: Path) -> None:
         "router: hq\n",
         LINE + "intervall: 10s\n",
         LINE + "interval: 10\n",
-        LINE + "rules: manual\n",
+        LINE + "rules: sometimes\n",
         LINE + "page: {}\n",
         LINE + "sinks: [{}]\n",
         LINE + "sinks: [{memory: {}, file: {path: /x}}]\n",
