@@ -194,6 +194,25 @@ def test_the_helper_ends_with_main_and_the_groups_are_free(topology: Topology, a
     agent.start()
 
 
+def test_a_helper_that_is_away_for_intervals_costs_no_count_and_no_copy(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    before = send(topology, 500)
+    helper, supervisor = agent.helper_pid, agent.supervisor_pid
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(helper, signal.SIGKILL)
+    meanwhile = send(topology, 5000, rate=1000)
+    os.kill(supervisor, signal.SIGCONT)
+    after = send(topology, 500)
+
+    row = agent.counters()[OUT]
+    assert volume(row) == volume(row, "nflog_") == both(both(before, meanwhile), after)
+    assert row["lost_packets"] == row["pending_packets"] == row["bridged_packets"] == 0
+    assert agent.log().count("counters cannot be read error=the helper process has ended") == 1
+    assert agent.log().count("the helper process had ended and was started again") == 1
+
+
 @SOME
 def test_counters_keep_their_values_when_the_rules_are_installed_again(
     topology: Topology, agent: Agent
