@@ -12,6 +12,7 @@ export PYTHON
 PATH := $(PATH):/usr/sbin:/sbin
 VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
+SIDE_BY_SIDE := -n 2 --dist loadfile
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
@@ -48,10 +49,10 @@ check: venv
 	exit $$status
 
 test-unit: venv
-	@$(PYTEST) tests/unit tests/property tests/repo --junitxml=build/unit.xml
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/property tests/repo --junitxml=build/unit.xml
 
 test-netns: venv
-	@$(PYTEST) tests/netns --junitxml=build/netns.xml
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/netns --junitxml=build/netns.xml
 
 test-guest: venv
 	@$(AS_ROOT) tests/guest/run-guest -t 900 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
@@ -68,7 +69,7 @@ test-python-%:
 
 # what may differ from one Python to another: everything but servers and the guest
 test-version: venv
-	@$(PYTEST) tests/unit tests/property tests/netns --junitxml=$(VENV).xml
+	@$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/property tests/netns --junitxml=$(VENV).xml
 
 docs: venv
 	@mkdir -p build

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from pathlib import Path
 
 from ipsecmon.errors import RulesRefused
 
@@ -14,8 +14,9 @@ _TIMEOUT_S = 30
 
 
 def find(name: str) -> str | None:
-    """The path of a program, or None where it is not installed."""
-    return next((f"{folder}/{name}" for folder in _FOLDERS if Path(folder, name).exists()), None)
+    """The path of a program, or None where it is not installed or may not be executed."""
+    paths = [f"{folder}/{name}" for folder in _FOLDERS]
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def run(program: str, arguments: tuple[str, ...], text: str = "") -> subprocess.CompletedProcess[str]:
@@ -33,6 +34,8 @@ def run(program: str, arguments: tuple[str, ...], text: str = "") -> subprocess.
         )
     except subprocess.TimeoutExpired as error:
         raise RulesRefused(f"{program} did not end within {_TIMEOUT_S} s") from error
+    except OSError as error:
+        raise RulesRefused(f"{program} cannot be run: {error.strerror}") from error
 
 
 def output(name: str, *arguments: str, text: str = "") -> str:

@@ -73,15 +73,30 @@ def test_no_capability(agent: Agent) -> None:
     assert "CAP_NET_ADMIN is missing" in one_line(done.stderr)
 
 
-def test_nft_is_missing(topology: Topology, agent: Agent) -> None:
-    """An empty folder stands over the programs of this process only (its own mount namespace)."""
-    hide = 'for d in /usr/sbin/nft /sbin/nft; do [ -e $d ] && mount --bind /dev/null $d; done; exec "$@"'
-    inside = ["ip", "netns", "exec", topology.name("router"), "unshare", "-m", "sh", "-c", hide, "sh"]
+def without(programs: str) -> list[str]:
+    """Before a command: nothing stands where these programs are, for it only (its own mount namespace)."""
+    hide = f"for p in {programs}; do [ -e $p ] && mount --bind /dev/null $p; done"
+    return ["unshare", "-m", "sh", "-c", f'{hide}; exec "$@"', "sh"]
+
+
+def test_neither_nft_nor_iptables_is_there(topology: Topology, agent: Agent) -> None:
+    inside = ["ip", "netns", "exec", topology.name("router"), *without("/usr/sbin/nft /usr/sbin/xtables-*")]
     command = [*inside, sys.executable, "-m", "ipsecmon", "run", "-c", str(agent.config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
     assert done.returncode == 1
-    assert "nft" in one_line(done.stderr)
+    assert "install the package nftables" in one_line(done.stderr)
+
+
+def test_where_nft_is_missing_iptables_does_it(topology: Topology, tmp_path: Path) -> None:
+    agent = Agent(topology, tmp_path, {}, before=without("/usr/sbin/nft"))
+    try:
+        agent.start()
+        sent = exchange_udp(topology, "lan", "inet", FAR, packets=100).sent
+        assert volume(agent.counters()["other", "out", "wire"]) == sent
+        assert "-j NFLOG" in topology.run("router", "iptables-nft-save", "-t", "mangle")
+    finally:
+        agent.end()
 
 
 def test_a_store_of_a_newer_version(agent: Agent, tmp_path: Path) -> None:
