@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
             began = time.monotonic()
             found = list(_run(pool, name, range(options.first, options.first + options.inputs)))
             rate = options.inputs / (time.monotonic() - began)
-            print(f"{name:<8} {options.inputs:>9,} inputs  {rate:>9,.0f}/s  broken: {len(found)}")
+            print(f"{name:<14} {options.inputs:>9,} inputs  {rate:>9,.0f}/s  broken: {len(found)}")
             print("".join(f"  {line}\n" for line in found[:_MOST]), end="", flush=True)
             status |= bool(found)
     return status

@@ -7,6 +7,7 @@ out. Seeds are real: datagrams and tables of a kernel, and the files of users in
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from random import Random
 from ipsecmon.config.reference import EXAMPLE
 from ipsecmon.errors import ConfigError, DecodeError
 from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.ruleset.iptables import prefix, show
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import render
 from ipsecmon.ruleset.saved import parse_saved
@@ -24,8 +26,8 @@ from ipsecmon.wire.nft_rules import decode_log_rules, decode_table, decode_table
 from ipsecmon.wire.nftables import decode_counter, decode_generation, decode_table_handle
 from ipsecmon.wire.xtables import decode_log_entries
 from tests.property.test_config import judged
-from tests.property.test_ruleset import OURS, WORDS
-from tests.unit.ruleset.listings import nft_accepts
+from tests.property.test_ruleset import IPTABLES_WORDS, OURS, WORDS
+from tests.unit.ruleset.listings import iptables_refuse, nft_accepts
 from tests.unit.wire.hexfiles import load
 from tests.unit.wire.made_up import damaged
 
@@ -47,7 +49,10 @@ _DECODERS: tuple[Callable[[bytes, Message], object], ...] = (
     decode_table_handle,
 )
 
-_ASKED = 4_000  # one in so many plans is shown to nft(8) itself
+_ASKED = 4_000  # one in so many plans is shown to the programs themselves
+_RESTORES = ("iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy")
+_OWN_CHAIN = "a-([0-9a-f]{10}|(line|inner)_(in|out)|arriving|to_many|leaving)"
+_NUMBERS = re.compile(r'[0-9a-fx.:/,\[\]"]+')
 _LARGEST_SEED = 350  # octets; what is longer is slow to read, and holds nothing that the others do not
 _CASES = Path(__file__).parents[1] / "unit" / "config" / "cases"
 _FILES = [
@@ -178,6 +183,20 @@ def fuzz_names(choose: Random) -> None:
             assert nft_accepts(text) == ""
 
 
+def fuzz_iptables_names(choose: Random) -> None:
+    """The same of iptables-restore's text."""
+    plan = a_plan(choose)
+    with contextlib.suppress(ConfigError):
+        plan.check()
+        text = show(plan)
+        chain_name = re.compile(f":?{re.escape(prefix(plan))}{_OWN_CHAIN}")
+        for word in text.split():
+            ours = word == plan.interfaces[0] or chain_name.fullmatch(word) or _NUMBERS.fullmatch(word)
+            assert ours or set(word.lstrip("*").split(",")) <= IPTABLES_WORDS, word
+        if choose.randrange(_ASKED) == 0:
+            assert iptables_refuse(choose.choice(_RESTORES), text) == ""
+
+
 def a_plan(choose: Random) -> Plan:
     """Names are anything; table, interface and peer mostly such as pass the check."""
     table = _name(choose) if choose.randrange(8) == 0 else "ipsecmon"
@@ -229,4 +248,5 @@ TARGETS: Mapping[str, Callable[[Random], None]] = {
     "saved": fuzz_saved,
     "config": fuzz_config,
     "names": fuzz_names,
+    "iptables-names": fuzz_iptables_names,
 }

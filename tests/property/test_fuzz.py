@@ -14,6 +14,7 @@ INPUTS = {
     "saved": 20_000,
     "config": 2_000,
     "names": 5_000,
+    "iptables-names": 5_000,
 }
 
 
