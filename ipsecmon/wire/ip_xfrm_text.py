@@ -76,7 +76,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     if text and (not starts or starts[0] != 0):
         raise DecodeError("text before the first record", 0)
     for start, end in zip(starts, [*starts[1:], len(text)]):
-        head, *lines = text[start:end].splitlines()
+        head, *lines = text[start:end].split("\n")
         yield _Block(head.strip(), lines, start, end)
 
 
