@@ -1,0 +1,193 @@
+"""Named tunnels: what passed through the SAs of each, by direction.
+
+In: dumps and events (sa_lives.py), rules that name tunnels (tunnel_match.py), and what rule counters saw.
+Out: an increment a tunnel and direction. Only ESP and AH are counted: an IPComp or IPIP SA carries the same
+packets as the ESP around it. Totals never decrease; where the end of an SA was not seen, an increment says
+by how much it may be too low at most.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Optional
+
+from ipsecmon.account.path_loss import measure_path
+from ipsecmon.account.sa_lives import Passed, SaLives
+from ipsecmon.account.tunnel_match import Place, TunnelMatcher
+from ipsecmon.ipsec import SaEvent, SecurityAssociation
+
+__all__ = ["SavedSas", "TunnelIncrement", "Tunnels", "Volume"]
+
+COUNTED = (50, 51)  # ESP, AH
+RULES_KEPT = 360  # settlings: an hour of 10 s; an SA that was unread for longer has no bound
+EXACT_MODES = ("tunnel", "iptfs")  # the SA counts inner packets, IP headers included
+_HEADER_OCTETS = {2: 20, 10: 40}  # by address family: IPv4 without options, IPv6 without extensions
+
+
+class Volume(NamedTuple):
+    """What a rule counter saw."""
+
+    octets: int
+    packets: int
+
+
+@dataclass(frozen=True)
+class SavedSas:
+    """What an agent leaves for the next one."""
+
+    sas: tuple[SecurityAssociation, ...] = ()
+    since_s: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class TunnelIncrement:
+    """What happened in one tunnel and direction. place.tunnel: None is every SA that no rule names.
+
+    octets: inner packets, IP headers included; of these derived_octets are headers that the SA did not
+    count, payload_octets what it did count, in transport and BEET mode. bridged_*: while no agent ran.
+    error_bound_*: the true numbers are at most so much higher, because SAs, unseen_ends of them, ended
+    with no last reading; unbounded_ends of these had no rule counter either.
+    lost_packets: on the path, certain; open_packets: missing, may yet come, a level.
+    sas, sas_without_anti_replay (whose path loss is not known): alive now. last_used_s: the wall
+    clock's second, None where nothing tells.
+    """
+
+    place: Place
+    octets: int = 0
+    packets: int = 0
+    payload_octets: int = 0
+    derived_octets: int = 0
+    bridged_octets: int = 0
+    bridged_packets: int = 0
+    error_bound_octets: int = 0
+    error_bound_packets: int = 0
+    unseen_ends: int = 0
+    unbounded_ends: int = 0
+    rekeys: int = 0
+    lost_packets: int = 0
+    late_packets: int = 0
+    replayed_packets: int = 0
+    integrity_failures: int = 0
+    open_packets: int = 0
+    sas: int = 0
+    sas_without_anti_replay: int = 0
+    last_used_s: Optional[int] = None
+
+
+class Tunnels:
+    """dump(), event() and miss_events() are those of SaLives; settle() closes a poll."""
+
+    def __init__(self, matcher: TunnelMatcher, saved: SavedSas = SavedSas()) -> None:  # noqa: B008 - frozen
+        self._matcher = matcher
+        self._lives = SaLives(saved.sas, saved.since_s)
+        self._rules: deque[Mapping[Place, Volume]] = deque(maxlen=RULES_KEPT)
+        self._flows = {_flow(sa) for sa in saved.sas}
+        self._used_s: dict[Place, int] = {}
+
+    def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
+        """All SAs. at_s: the wall clock's second before they were asked for."""
+        self._lives.dump((sa for sa in sas if sa.protocol in COUNTED), at_s)
+
+    def event(self, event: SaEvent) -> None:
+        sa: Optional[SecurityAssociation] = getattr(event, "sa", None)
+        if sa is None or sa.protocol in COUNTED:
+            self._lives.event(event)
+
+    def miss_events(self) -> None:
+        """Events were lost: the socket overran."""
+        self._lives.miss_events()
+
+    def saved(self) -> SavedSas:
+        """For the next agent. Right after settle(), so that nothing lies between it and the increments."""
+        return SavedSas(tuple(self._lives.alive()), self._lives.since_s)
+
+    def settle(self, rules: Mapping[Place, Volume], at_s: int) -> list[TunnelIncrement]:
+        """Increments since the last time.
+
+        rules: for each place, at least what passed it from before the dump of the last settling until after
+        this one's; of the ESP or of the inner packets. at_s: the wall clock.
+        """
+        self._rules.append(rules)
+        sums: dict[Place, TunnelIncrement] = {}
+        lost: dict[Place, list[Passed]] = {}
+        for passed in self._lives.settle():
+            place = self._matcher.place(passed.sa)
+            sums[place] = self._add(sums.get(place) or TunnelIncrement(place), passed)
+            if passed.octets or passed.packets:
+                self._used_s[place] = at_s
+            if passed.is_unseen_end:
+                lost.setdefault(place, []).append(passed)
+        for place, ends in lost.items():
+            sums[place] = self._bound(sums[place], ends)
+        return self._with_levels(sums)
+
+    def _add(self, total: TunnelIncrement, passed: Passed) -> TunnelIncrement:
+        derived = 0 if passed.sa.mode in EXACT_MODES else passed.packets * _header_octets(passed.sa)
+        octets = passed.octets + derived
+        flow = _flow(passed.sa)
+        is_rekey = passed.is_birth and flow in self._flows
+        self._flows.add(flow)
+        return replace(
+            total,
+            octets=total.octets + octets,
+            packets=total.packets + passed.packets,
+            payload_octets=total.payload_octets + (0 if passed.sa.mode in EXACT_MODES else passed.octets),
+            derived_octets=total.derived_octets + derived,
+            bridged_octets=total.bridged_octets + (octets if passed.is_bridged else 0),
+            bridged_packets=total.bridged_packets + (passed.packets if passed.is_bridged else 0),
+            rekeys=total.rekeys + is_rekey,
+            lost_packets=total.lost_packets + passed.lost_packets,
+            late_packets=total.late_packets + passed.late_packets,
+            replayed_packets=total.replayed_packets + passed.replayed_packets,
+            integrity_failures=total.integrity_failures + passed.integrity_failures,
+        )
+
+    def _bound(self, total: TunnelIncrement, ends: list[Passed]) -> TunnelIncrement:
+        """One rule counter covers all SAs of a place, so the one unread for longest sets the bound."""
+        unread = max(self._lives.settled - passed.read_at for passed in ends)
+        rules = [rules.get(total.place) for rules in list(self._rules)[-unread:]]
+        seen = [volume for volume in rules if volume is not None]
+        is_covered = len(seen) == unread
+        return replace(
+            total,
+            unseen_ends=total.unseen_ends + len(ends),
+            unbounded_ends=total.unbounded_ends + (0 if is_covered else len(ends)),
+            error_bound_octets=sum(volume.octets for volume in seen) if is_covered else 0,
+            error_bound_packets=sum(volume.packets for volume in seen) if is_covered else 0,
+        )
+
+    def _with_levels(self, sums: dict[Place, TunnelIncrement]) -> list[TunnelIncrement]:
+        flows = set()
+        for sa in self._lives.alive():
+            place = self._matcher.place(sa)
+            flows.add(_flow(sa))
+            sums[place] = self._add_level(sums.get(place) or TunnelIncrement(place), sa)
+        self._flows = flows
+        return list(sums.values())
+
+    def _add_level(self, total: TunnelIncrement, sa: SecurityAssociation) -> TunnelIncrement:
+        path = measure_path(sa)
+        used = [used_s for used_s in (total.last_used_s, sa.last_used_s, sa.used_s) if used_s is not None]
+        if total.place in self._used_s and sa.last_used_s is None:
+            used.append(self._used_s[total.place])
+        return replace(
+            total,
+            sas=total.sas + 1,
+            sas_without_anti_replay=total.sas_without_anti_replay + (path is None),
+            open_packets=total.open_packets + (0 if path is None else path.open),
+            last_used_s=max(used, default=None),
+        )
+
+
+def _header_octets(sa: SecurityAssociation) -> int:
+    """Of the IP header that ESP left outside what it counts. BEET replaces it, by one of another family too."""
+    if sa.mode == "beet" and sa.selector is not None:
+        return 40 if ":" in sa.selector.source else 20
+    return _HEADER_OCTETS[sa.family]
+
+
+def _flow(sa: SecurityAssociation) -> tuple[object, ...]:
+    """What stays through a rekey."""
+    return (sa.source, sa.destination, sa.protocol, sa.mode, sa.reqid, sa.mark, sa.if_id, sa.selector)
