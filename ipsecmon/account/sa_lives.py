@@ -126,6 +126,10 @@ class SaLives:
     def _announce(self, sa: SecurityAssociation, is_update: bool) -> None:
         life = self._alive.get(sa.id)
         if life is not None and (is_update or not life.is_announced):
+            if not is_update and (
+                life.has_gap or life.has_late_gap
+            ):  # late news, or added again: nothing tells
+                self._emit(life, life.sa, is_end=False, is_unseen_end=True)
             life.is_announced = True
             return
         if life is not None:  # announced twice: added again within the second
@@ -141,8 +145,8 @@ class SaLives:
         if life is None:
             ended = self._ended.get(sa.id)
             life = ended if ended is not None and ended.is_lost else None
-        if life is None:
-            life = self._open(sa, self._find_earlier(sa, self._ended.values()))
+        if life is None:  # nobody tells that an SA was moved
+            life = self._continue(sa, self._find_earlier(sa, (*self._alive.values(), *self._ended.values())))
             del self._alive[sa.id]
         life.is_lost = False
         self._book(life, sa, is_end=True)
@@ -171,13 +175,12 @@ class SaLives:
         """SAs that a dump was the first to tell of."""
         if not newcomers:
             return
-        earlier = {_moved_key(life.sa): life for life in (*self._ended.values(), *missing)}
+        earlier: dict[tuple[object, ...], list[_Life]] = {}
+        for life in (*missing, *self._ended.values()):
+            earlier.setdefault(_moved_key(life.sa), []).append(life)
         for sa in newcomers:
-            candidate = earlier.get(_moved_key(sa))
-            origin = self._find_earlier(sa, () if candidate is None else (candidate,))
-            if origin is not None and self._alive.get(origin.sa.id) is origin:
-                del self._alive[origin.sa.id]
-            self._read(self._open(sa, origin), sa)
+            origin = self._find_earlier(sa, earlier.get(_moved_key(sa), ()))
+            self._read(self._continue(sa, origin), sa)
 
     def _miss(self, life: _Life) -> None:
         """Its end may still be on the way, unless something tells that it is not."""
@@ -201,12 +204,21 @@ class SaLives:
             del self._ended[next(iter(self._ended))]
 
     def _find_earlier(self, sa: SecurityAssociation, lives: Iterable[_Life]) -> Optional[_Life]:
-        """The life that this one continues under another address: MIGRATE and MOBIKE keep SPI and times."""
+        """The life that this one continues: MIGRATE and MOBIKE keep SPI and times, and one end's address."""
         for life in lives:
-            was_used = life.sa.used_s is not None
-            if _moved_key(life.sa) == _moved_key(sa) and (not was_used or life.sa.used_s == sa.used_s):
+            was = life.sa
+            if (
+                _moved_key(was) == _moved_key(sa)
+                and (was.source == sa.source or was.destination == sa.destination)
+                and was.used_s in (None, sa.used_s)
+            ):
                 return life
         return None
+
+    def _continue(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
+        if origin is not None and self._alive.get(origin.sa.id) is origin:
+            del self._alive[origin.sa.id]
+        return self._open(sa, origin)
 
     def _open(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
         """A life that did not begin before our eyes."""
@@ -244,9 +256,23 @@ class SaLives:
         was = life.sa
         steps = [_step(getattr(was, name), getattr(sa, name)) for name in _COUNTERS]
         lost = max(0, _lost(sa, was, is_end) - life.lost)
-        if any(steps) or lost or life.is_birth or is_end:
+        if any(steps) or lost or life.is_birth or is_end or is_unseen_end:
+            octets, packets, late, replayed, failed = steps
             self._passed.append(
-                Passed(sa, *steps, lost, life.is_birth, is_end, is_unseen_end, life.is_bridging, life.read_at)
+                Passed(
+                    sa=sa,
+                    octets=octets,
+                    packets=packets,
+                    late_packets=late,
+                    replayed_packets=replayed,
+                    integrity_failures=failed,
+                    lost_packets=lost,
+                    is_birth=life.is_birth,
+                    is_end=is_end,
+                    is_unseen_end=is_unseen_end,
+                    is_bridged=life.is_bridging,
+                    read_at=life.read_at,
+                )
             )
 
 

@@ -18,6 +18,7 @@ from ipsecmon.model import Direction
 
 __all__ = ["Place", "TunnelMatcher", "TunnelRule"]
 
+PLACES_KEPT = 65536  # SPIs change with every rekey
 UNSPECIFIED = ("0.0.0.0", "::")
 IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -78,6 +79,8 @@ class TunnelMatcher:
         key = (sa.source, sa.destination, sa.spi, sa.protocol, sa.mark, sa.reqid, sa.if_id, sa.direction)
         place = self._known.get(key)
         if place is None:
+            if len(self._known) >= PLACES_KEPT:
+                self._known.clear()
             place = self._known[key] = self._find(sa)
         return place
 
@@ -122,7 +125,7 @@ class TunnelMatcher:
 
 
 def _takes(policy: Policy, template: Template, sa: SecurityAssociation) -> bool:
-    """A template without addresses (transport mode) stands for those of the packet, which the selector tells."""
+    """A template without addresses (transport mode) stands for those of packets, told by the selector."""
     return (
         template.mode == sa.mode
         and template.spi in (0, sa.spi)

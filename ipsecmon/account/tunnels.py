@@ -8,9 +8,9 @@ by how much it may be too low at most.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.path_loss import measure_path
@@ -22,7 +22,7 @@ __all__ = ["SavedSas", "TunnelIncrement", "Tunnels", "Volume"]
 
 COUNTED = (50, 51)  # ESP, AH
 RULES_KEPT = 360  # settlings: an hour of 10 s; an SA that was unread for longer has no bound
-EXACT_MODES = ("tunnel", "iptfs")  # the SA counts inner packets, IP headers included
+PAYLOAD_MODES = ("transport", "beet")  # the SA counts what is behind the IP header
 _HEADER_OCTETS = {2: 20, 10: 40}  # by address family: IPv4 without options, IPv6 without extensions
 
 
@@ -50,8 +50,8 @@ class TunnelIncrement:
     error_bound_*: the true numbers are at most so much higher, because SAs, unseen_ends of them, ended
     with no last reading; unbounded_ends of these had no rule counter either.
     lost_packets: on the path, certain; open_packets: missing, may yet come, a level.
-    sas, sas_without_anti_replay (whose path loss is not known): alive now. last_used_s: the wall
-    clock's second, None where nothing tells.
+    sas, sas_without_anti_replay (whose path loss is not known): alive now. last_used_s: by the wall clock;
+    where the kernel does not tell, of the last poll that saw it used, and None before any.
     """
 
     place: Place
@@ -110,79 +110,67 @@ class Tunnels:
         this one's; of the ESP or of the inner packets. at_s: the wall clock.
         """
         self._rules.append(rules)
-        sums: dict[Place, TunnelIncrement] = {}
-        lost: dict[Place, list[Passed]] = {}
+        sums: dict[Place, Counter[str]] = {}
+        unread: dict[Place, int] = {}
         for passed in self._lives.settle():
             place = self._matcher.place(passed.sa)
-            sums[place] = self._add(sums.get(place) or TunnelIncrement(place), passed)
-            if passed.octets or passed.packets:
+            self._add(sums.setdefault(place, Counter()), passed)
+            if passed.packets:
                 self._used_s[place] = at_s
             if passed.is_unseen_end:
-                lost.setdefault(place, []).append(passed)
-        for place, ends in lost.items():
-            sums[place] = self._bound(sums[place], ends)
-        return self._with_levels(sums)
+                unread[place] = max(unread.get(place, 0), self._lives.settled - passed.read_at)
+        for place, settlings in unread.items():
+            self._bound(place, sums[place], settlings)
+        self._add_levels(sums)
+        return [
+            TunnelIncrement(place, **total, last_used_s=self._used_s.get(place))
+            for place, total in sums.items()
+        ]
 
-    def _add(self, total: TunnelIncrement, passed: Passed) -> TunnelIncrement:
-        derived = 0 if passed.sa.mode in EXACT_MODES else passed.packets * _header_octets(passed.sa)
+    def _add(self, total: Counter[str], passed: Passed) -> None:
+        is_payload = passed.sa.mode in PAYLOAD_MODES
+        derived = passed.packets * _header_octets(passed.sa) if is_payload else 0
         octets = passed.octets + derived
         flow = _flow(passed.sa)
-        is_rekey = passed.is_birth and flow in self._flows
+        total["octets"] += octets
+        total["packets"] += passed.packets
+        total["derived_octets"] += derived
+        total["payload_octets"] += passed.octets if is_payload else 0
+        total["bridged_octets"] += octets if passed.is_bridged else 0
+        total["bridged_packets"] += passed.packets if passed.is_bridged else 0
+        total["unseen_ends"] += passed.is_unseen_end
+        total["rekeys"] += passed.is_birth and flow in self._flows
+        for name in ("lost_packets", "late_packets", "replayed_packets", "integrity_failures"):
+            total[name] += getattr(passed, name)
         self._flows.add(flow)
-        return replace(
-            total,
-            octets=total.octets + octets,
-            packets=total.packets + passed.packets,
-            payload_octets=total.payload_octets + (0 if passed.sa.mode in EXACT_MODES else passed.octets),
-            derived_octets=total.derived_octets + derived,
-            bridged_octets=total.bridged_octets + (octets if passed.is_bridged else 0),
-            bridged_packets=total.bridged_packets + (passed.packets if passed.is_bridged else 0),
-            rekeys=total.rekeys + is_rekey,
-            lost_packets=total.lost_packets + passed.lost_packets,
-            late_packets=total.late_packets + passed.late_packets,
-            replayed_packets=total.replayed_packets + passed.replayed_packets,
-            integrity_failures=total.integrity_failures + passed.integrity_failures,
-        )
 
-    def _bound(self, total: TunnelIncrement, ends: list[Passed]) -> TunnelIncrement:
+    def _bound(self, place: Place, total: Counter[str], settlings: int) -> None:
         """One rule counter covers all SAs of a place, so the one unread for longest sets the bound."""
-        unread = max(self._lives.settled - passed.read_at for passed in ends)
-        rules = [rules.get(total.place) for rules in list(self._rules)[-unread:]]
+        rules = [rules.get(place) for rules in list(self._rules)[-settlings:]]
         seen = [volume for volume in rules if volume is not None]
-        is_covered = len(seen) == unread
-        return replace(
-            total,
-            unseen_ends=total.unseen_ends + len(ends),
-            unbounded_ends=total.unbounded_ends + (0 if is_covered else len(ends)),
-            error_bound_octets=sum(volume.octets for volume in seen) if is_covered else 0,
-            error_bound_packets=sum(volume.packets for volume in seen) if is_covered else 0,
-        )
+        if len(seen) < settlings:
+            total["unbounded_ends"] = total["unseen_ends"]
+            return
+        total["error_bound_octets"] = sum(volume.octets for volume in seen)
+        total["error_bound_packets"] = sum(volume.packets for volume in seen)
 
-    def _with_levels(self, sums: dict[Place, TunnelIncrement]) -> list[TunnelIncrement]:
-        flows = set()
+    def _add_levels(self, sums: dict[Place, Counter[str]]) -> None:
+        self._flows = set()
         for sa in self._lives.alive():
             place = self._matcher.place(sa)
-            flows.add(_flow(sa))
-            sums[place] = self._add_level(sums.get(place) or TunnelIncrement(place), sa)
-        self._flows = flows
-        return list(sums.values())
-
-    def _add_level(self, total: TunnelIncrement, sa: SecurityAssociation) -> TunnelIncrement:
-        path = measure_path(sa)
-        used = [used_s for used_s in (total.last_used_s, sa.last_used_s, sa.used_s) if used_s is not None]
-        if total.place in self._used_s and sa.last_used_s is None:
-            used.append(self._used_s[total.place])
-        return replace(
-            total,
-            sas=total.sas + 1,
-            sas_without_anti_replay=total.sas_without_anti_replay + (path is None),
-            open_packets=total.open_packets + (0 if path is None else path.open),
-            last_used_s=max(used, default=None),
-        )
+            total = sums.setdefault(place, Counter())
+            path = measure_path(sa)
+            total["sas"] += 1
+            total["sas_without_anti_replay"] += path is None
+            total["open_packets"] += 0 if path is None else path.open
+            used_s = max(self._used_s.get(place, 0), sa.last_used_s or 0, sa.used_s or 0)
+            if used_s:
+                self._used_s[place] = used_s
+            self._flows.add(_flow(sa))
 
 
 def _header_octets(sa: SecurityAssociation) -> int:
-    """Of the IP header that ESP left outside what it counts. BEET replaces it, by one of another family too."""
+    """Of the header that an SA of PAYLOAD_MODES does not count. BEET may carry another family."""
     if sa.mode == "beet" and sa.selector is not None:
         return 40 if ":" in sa.selector.source else 20
     return _HEADER_OCTETS[sa.family]
