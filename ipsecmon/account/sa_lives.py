@@ -134,10 +134,11 @@ class SaLives:
             return
         if life is not None:  # announced twice: added again within the second
             self._lose(life)
-        if sa.octets or sa.packets:
-            life = self._open(sa, self._find_earlier(sa, self._ended.values()))
-        else:
-            life = self._open_at_zero(sa)
+        earlier: Iterable[_Life] = self._ended.values() if sa.packets else ()
+        if is_update:  # of one that nobody told was moved
+            earlier = (*self._alive.values(), *self._ended.values())
+        origin = self._find_earlier(sa, earlier)
+        life = self._continue(sa, origin) if sa.packets or origin is not None else self._open_at_zero(sa)
         life.is_announced = life.is_after_dump = True
 
     def _end(self, sa: SecurityAssociation) -> None:
@@ -218,6 +219,7 @@ class SaLives:
     def _continue(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
         if origin is not None and self._alive.get(origin.sa.id) is origin:
             del self._alive[origin.sa.id]
+            self._ended_since_dump.add(origin.sa.id)
         return self._open(sa, origin)
 
     def _open(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:

@@ -32,7 +32,7 @@ def steps(names: list[str], between: list[str], agent: list[str]) -> st.SearchSt
     meanwhile = st.lists(st.tuples(st.sampled_from(between), picks), max_size=4).map(tuple)
     kernel = st.builds(Step, st.sampled_from(names), picks)
     return st.lists(
-        kernel | kernel | kernel | st.builds(Step, st.sampled_from(agent), picks, meanwhile), max_size=60
+        kernel | kernel | kernel | st.builds(Step, st.sampled_from(agent), picks, meanwhile), max_size=40
     )
 
 
@@ -78,7 +78,7 @@ def counted(agent: SimulatedAgent) -> dict[object, Volume]:
     }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps(SEEN, BETWEEN, ["poll"]))
 def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(run: list[Step]) -> None:
     kernel, agent = run_all(run)
@@ -87,7 +87,7 @@ def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(r
     assert not any(total["unseen_ends"] or total["lost_packets"] for total in agent.totals.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(steps(UNSEEN, BETWEEN, ["poll", "poll", "restart"]))
 def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run: list[Step]) -> None:
     kernel, agent = run_all(run, is_hasty=False)
@@ -107,7 +107,7 @@ def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run
         assert truth.packets <= total["packets"] + total["error_bound_packets"] + unheard["packets"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(steps(SEEN, BETWEEN, ["poll"]), st.integers(1, 5))
 def test_how_often_is_polled_does_not_change_the_totals(run: list[Step], every: int) -> None:
     seldom = [step for number, step in enumerate(run) if step.name != "poll" or number % every == 0]

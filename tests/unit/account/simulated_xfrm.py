@@ -156,6 +156,7 @@ class SimulatedXfrm:
         state = self._take(pick)
         if state is not None:
             self._insert(self._moved(state) or state)
+            self.now_s += 1  # who takes the old place's SPI within the second looks like the one that left
 
     def move(self, pick: int) -> None:
         """MOBIKE as IKE daemons do it: look, delete, add with the counters seen."""
