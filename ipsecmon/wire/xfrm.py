@@ -14,7 +14,7 @@ from typing import Callable, Optional, Union
 from ipsecmon.errors import DecodeError
 from ipsecmon.ipsec import SaEnd, SaEvent, SaFlush, SaNews, SaSoftExpiry, SecurityAssociation
 from ipsecmon.wire.netlink import Message, pull_attributes
-from ipsecmon.wire.xfrm_attributes import ALGORITHMS, READ, XFRMA_SA, decode_attributes
+from ipsecmon.wire.xfrm_attributes import ALGORITHMS, READ, XFRMA_SA, Fixed, decode_attributes
 from ipsecmon.wire.xfrm_layout import MODES, SELECTOR_OCTETS, decode_address, decode_lifetime, decode_selector
 
 __all__ = ["XFRM_MSG_NEWSA", "decode_event", "decode_sa"]
@@ -105,25 +105,25 @@ def _sa(buffer: Octets, start: int, end: int, places: Places, is_keyed: bool) ->
     fields = _INFO.unpack_from(buffer, start)
     selector, destination, spi, protocol, source, limits, octets, packets, added_s, used_s = fields[:10]
     late, replayed, failed, reqid, family, mode, window, flags = fields[10:]
-    sa = SecurityAssociation(
-        source=decode_address(source, family, start),
-        destination=decode_address(destination, family, start),
-        family=family,
-        spi=int.from_bytes(spi, "big"),
-        protocol=protocol,
-        mode=MODES.get(mode) or str(mode),
-        reqid=reqid,
-        octets=octets,
-        packets=packets,
-        added_s=added_s,
-        used_s=used_s or None,
-        late_packets=late,
-        replayed_packets=replayed,
-        integrity_failures=failed,
-        replay_window=window,
-        flags=flags,
-        lifetime=decode_lifetime(limits),
-        selector=None if selector == _NO_SELECTOR else decode_selector(selector, family, start),
+    return SecurityAssociation(
+        decode_address(source, family, start),
+        decode_address(destination, family, start),
+        family,
+        int.from_bytes(spi, "big"),
+        protocol,
+        MODES.get(mode) or str(mode),
+        reqid,
+        octets,
+        packets,
+        added_s,
+        used_s or None,
+        late,
+        replayed,
+        failed,
+        window,
+        flags,
+        decode_lifetime(limits),
+        None if selector == _NO_SELECTOR else decode_selector(selector, family, start),
         is_keyed=is_keyed,
+        **decode_attributes(buffer, places, Fixed(family, window, flags)),
     )
-    return decode_attributes(buffer, places, sa) if places else sa

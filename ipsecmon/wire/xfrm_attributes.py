@@ -6,18 +6,28 @@ Those not in ATTRIBUTES are passed over. XFRMA_ALG_* hold the keys: nothing here
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.ipsec import AntiReplay, Encapsulation, Mark, Offload, SecurityAssociation
+from ipsecmon.ipsec import AntiReplay, Encapsulation, Mark, Offload
 from ipsecmon.model import Direction
 from ipsecmon.wire.xfrm_layout import decode_address, decode_mark, decode_unsigned
 
-__all__ = ["ALGORITHMS", "READ", "XFRMA_SA", "XFRM_STATE_ESN", "count_unseen", "decode_attributes"]
+__all__ = ["ALGORITHMS", "Fixed", "READ", "XFRMA_SA", "XFRM_STATE_ESN", "count_unseen", "decode_attributes"]
 
 Octets = Union[bytes, bytearray, memoryview]
 Places = dict[int, tuple[int, int]]  # attribute type: first octet of its value, one past its last
-Reader = Callable[[Octets, int, int, SecurityAssociation], Any]
+
+
+class Fixed(NamedTuple):
+    """What the fixed part of an SA says that its attributes need."""
+
+    family: int
+    replay_window: int
+    flags: int
+
+
+Reader = Callable[[Octets, int, int, Fixed], Any]
 
 XFRMA_SA, XFRMA_SET_MARK, XFRMA_SET_MARK_MASK = 6, 29, 30
 ALGORITHMS = frozenset((1, 2, 3, 18, 20))  # XFRMA_ALG_AUTH, _CRYPT, _COMP, _AEAD, _AUTH_TRUNC
@@ -34,16 +44,16 @@ _OFFLOAD = struct.Struct("=iB3x")
 _OFFLOAD_INBOUND, _OFFLOAD_PACKET = 2, 4
 
 
-def decode_attributes(buffer: Octets, places: Places, sa: SecurityAssociation) -> SecurityAssociation:
-    """The SA with what its attributes say. Raises DecodeError."""
+def decode_attributes(buffer: Octets, places: Places, fixed: Fixed) -> dict[str, Any]:
+    """The fields of a SecurityAssociation that its attributes tell. Raises DecodeError."""
     found: dict[str, Any] = {}
     for kind, (start, end) in places.items():
-        if kind in _READERS:
-            name, read = _READERS[kind]
-            found[name] = read(buffer, start, end, sa)
+        reader = _READERS.get(kind)
+        if reader is not None:
+            found[reader[0]] = reader[1](buffer, start, end, fixed)
     if XFRMA_SET_MARK in places:
         found["set_mark"] = _set_mark(buffer, places)
-    return sa._replace(**found)
+    return found
 
 
 def count_unseen(seen: int, window: int, highest: int) -> int:
@@ -51,7 +61,7 @@ def count_unseen(seen: int, window: int, highest: int) -> int:
     return max(0, min(window, highest) - seen)
 
 
-def _encapsulation(buffer: Octets, start: int, end: int, sa: SecurityAssociation) -> Encapsulation:
+def _encapsulation(buffer: Octets, start: int, end: int, fixed: Fixed) -> Encapsulation:
     if end - start < _ENCAPSULATION.size:
         raise DecodeError("encapsulation cut short", start)
     kind, source, destination, original = _ENCAPSULATION.unpack_from(buffer, start)
@@ -59,21 +69,21 @@ def _encapsulation(buffer: Octets, start: int, end: int, sa: SecurityAssociation
         ENCAPSULATIONS.get(kind) or str(kind),
         int.from_bytes(source, "big"),
         int.from_bytes(destination, "big"),
-        decode_address(original, sa.family, start),
+        decode_address(original, fixed.family, start),
     )
 
 
-def _anti_replay(buffer: Octets, start: int, end: int, sa: SecurityAssociation) -> AntiReplay:
+def _anti_replay(buffer: Octets, start: int, end: int, fixed: Fixed) -> AntiReplay:
     """The bitmap's lowest bit is the highest number (xfrm_replay_advance)."""
     if end - start < _REPLAY.size:
         raise DecodeError("replay state cut short", start)
     sent, highest, bitmap = _REPLAY.unpack_from(buffer, start)
-    window = min(sa.replay_window, 32)
+    window = min(fixed.replay_window, 32)
     seen = bin(bitmap & ((1 << window) - 1)).count("1")
-    return AntiReplay(highest, sent, sa.replay_window, count_unseen(seen, window, highest))
+    return AntiReplay(highest, sent, fixed.replay_window, count_unseen(seen, window, highest))
 
 
-def _anti_replay_esn(buffer: Octets, start: int, end: int, sa: SecurityAssociation) -> AntiReplay:
+def _anti_replay_esn(buffer: Octets, start: int, end: int, fixed: Fixed) -> AntiReplay:
     """The bitmap is a ring of `window` bits: which bit is which number does not matter for their sum.
 
     Without the flag esn it is a window of more than 32 packets, and the high halves are 0.
@@ -87,7 +97,7 @@ def _anti_replay_esn(buffer: Octets, start: int, end: int, sa: SecurityAssociati
     seen = sum(bin(word).count("1") for word in _within(ring, window))
     highest |= highest_high << 32
     unseen = count_unseen(seen, window, highest)
-    return AntiReplay(highest, sent | sent_high << 32, window, unseen, bool(sa.flags & XFRM_STATE_ESN))
+    return AntiReplay(highest, sent | sent_high << 32, window, unseen, bool(fixed.flags & XFRM_STATE_ESN))
 
 
 def _within(ring: tuple[int, ...], bits: int) -> list[int]:
@@ -96,18 +106,18 @@ def _within(ring: tuple[int, ...], bits: int) -> list[int]:
     return [*ring[:whole], *(word & ((1 << rest) - 1) for word in ring[whole : whole + 1])]
 
 
-def _offload(buffer: Octets, start: int, end: int, _: SecurityAssociation) -> Offload:
+def _offload(buffer: Octets, start: int, end: int, _: Fixed) -> Offload:
     if end - start < _OFFLOAD.size:
         raise DecodeError("offload cut short", start)
     ifindex, flags = _OFFLOAD.unpack_from(buffer, start)
     return Offload(bool(flags & _OFFLOAD_INBOUND), bool(flags & _OFFLOAD_PACKET), ifindex)
 
 
-def _direction(buffer: Octets, start: int, end: int, _: SecurityAssociation) -> Direction:
+def _direction(buffer: Octets, start: int, end: int, _: Fixed) -> Direction:
     return DIRECTIONS.get(decode_unsigned(buffer, start, end, 1), Direction.UNKNOWN)
 
 
-def _mark(buffer: Octets, start: int, end: int, _: SecurityAssociation) -> Mark:
+def _mark(buffer: Octets, start: int, end: int, _: Fixed) -> Mark:
     return decode_mark(buffer, start, end)
 
 
@@ -119,11 +129,11 @@ def _set_mark(buffer: Octets, places: Places) -> Mark:
     return Mark(value, decode_unsigned(buffer, *places[XFRMA_SET_MARK_MASK], 4))
 
 
-def _four(buffer: Octets, start: int, end: int, _: SecurityAssociation) -> int:
+def _four(buffer: Octets, start: int, end: int, _: Fixed) -> int:
     return decode_unsigned(buffer, start, end, 4)
 
 
-def _time(buffer: Octets, start: int, end: int, _: SecurityAssociation) -> int:
+def _time(buffer: Octets, start: int, end: int, _: Fixed) -> int:
     return decode_unsigned(buffer, start, end, 8)
 
 
