@@ -205,21 +205,27 @@ class SaLives:
             del self._ended[next(iter(self._ended))]
 
     def _find_earlier(self, sa: SecurityAssociation, lives: Iterable[_Life]) -> Optional[_Life]:
-        """The life that this one continues: MIGRATE and MOBIKE keep SPI and times, and one end's address."""
-        for life in lives:
-            was = life.sa
-            if (
-                _moved_key(was) == _moved_key(sa)
-                and (was.source == sa.source or was.destination == sa.destination)
-                and was.used_s in (None, sa.used_s)
-            ):
-                return life
-        return None
+        """The life that this one continues: MIGRATE and MOBIKE keep SPI and times, and one end's address.
+
+        Of those of an SA that was moved often, the last one, whose counters are the highest.
+        """
+        key = _moved_key(sa)
+        found = [
+            life
+            for life in lives
+            if _moved_key(life.sa) == key
+            and (life.sa.source == sa.source or life.sa.destination == sa.destination)
+            and life.sa.used_s in (None, sa.used_s)
+        ]
+        return max(found, key=lambda life: life.sa.packets, default=None)
 
     def _continue(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
+        """Nothing else continues the origin."""
         if origin is not None and self._alive.get(origin.sa.id) is origin:
             del self._alive[origin.sa.id]
             self._ended_since_dump.add(origin.sa.id)
+        elif origin is not None and self._ended.get(origin.sa.id) is origin:
+            del self._ended[origin.sa.id]
         return self._open(sa, origin)
 
     def _open(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:

@@ -1,7 +1,11 @@
-"""Tunnel totals against what really passed: exact while every end is seen, within the bound where not."""
+"""Tunnel totals against what really passed: exact while every end is seen, within the bound where not.
+
+IPSECMON_LONGER multiplies the number of examples.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from typing import NamedTuple
 
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from ipsecmon.account.tunnels import Volume
 from tests.unit.account.simulated_xfrm import SimulatedAgent, SimulatedXfrm
 
+LONGER = int(os.environ.get("IPSECMON_LONGER", "1"))
 SEEN = ["add"] * 4 + ["carry"] * 8 + ["delete", "delete_slowly", "expire", "expire_softly", "update"]
 SEEN += ["migrate", "move", "wait"]
 UNSEEN = [*SEEN, "flush", "overrun"]
@@ -78,7 +83,7 @@ def counted(agent: SimulatedAgent) -> dict[object, Volume]:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * LONGER, deadline=None)
 @given(steps(SEEN, BETWEEN, ["poll"]))
 def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(run: list[Step]) -> None:
     kernel, agent = run_all(run)
@@ -87,7 +92,7 @@ def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(r
     assert not any(total["unseen_ends"] or total["lost_packets"] for total in agent.totals.values())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100 * LONGER, deadline=None)
 @given(steps(UNSEEN, BETWEEN, ["poll", "poll", "restart"]))
 def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run: list[Step]) -> None:
     kernel, agent = run_all(run, is_hasty=False)
@@ -107,7 +112,7 @@ def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run
         assert truth.packets <= total["packets"] + total["error_bound_packets"] + unheard["packets"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30 * LONGER, deadline=None)
 @given(steps(SEEN, BETWEEN, ["poll"]), st.integers(1, 5))
 def test_how_often_is_polled_does_not_change_the_totals(run: list[Step], every: int) -> None:
     seldom = [step for number, step in enumerate(run) if step.name != "poll" or number % every == 0]
