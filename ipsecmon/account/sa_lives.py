@@ -64,9 +64,14 @@ class _Life:
 
 
 class SaLives:
-    """saved: SAs as the last agent left them; saved_s: its since_s."""
+    """saved: SAs as the last agent left them; saved_s: its since_s; awaited: its awaited()."""
 
-    def __init__(self, saved: Iterable[SecurityAssociation] = (), saved_s: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        saved: Iterable[SecurityAssociation] = (),
+        saved_s: Optional[int] = None,
+        awaited: frozenset[SaId] = frozenset(),
+    ) -> None:
         self._alive: dict[SaId, _Life] = {}
         self._ended: dict[SaId, _Life] = {}
         self._passed: list[Passed] = []
@@ -77,7 +82,8 @@ class SaLives:
         self._is_bridging = saved_s is not None
         self.settled = 0
         for sa in saved:
-            life = _Life(sa, _lost(sa), 0, is_dumped=True, has_gap=True, is_bridging=True)
+            read_at = -1 if sa.id in awaited else 0
+            life = _Life(sa, _lost(sa), read_at, is_dumped=True, has_gap=True, is_bridging=True)
             self._alive[sa.id] = life
 
     @property
@@ -88,6 +94,10 @@ class SaLives:
     def alive(self) -> Iterator[SecurityAssociation]:
         """As last read."""
         return (life.sa for life in self._alive.values())
+
+    def awaited(self) -> frozenset[SaId]:
+        """Those that the last dump did not have, and whose end has not come."""
+        return frozenset(key for key, life in self._alive.items() if life.missed)
 
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, Optional
 from ipsecmon.account.path_loss import measure_path
 from ipsecmon.account.sa_lives import Passed, SaLives
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
-from ipsecmon.ipsec import SaEvent, SecurityAssociation
+from ipsecmon.ipsec import SaEvent, SaId, SecurityAssociation
 
 __all__ = ["SavedSas", "TunnelIncrement", "Tunnels", "Volume"]
 
@@ -39,6 +39,7 @@ class SavedSas:
 
     sas: tuple[SecurityAssociation, ...] = ()
     since_s: Optional[int] = None
+    awaited: frozenset[SaId] = frozenset()  # read before the last settling: no bound is known for these
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Tunnels:
 
     def __init__(self, matcher: TunnelMatcher, saved: SavedSas = SavedSas()) -> None:  # noqa: B008 - frozen
         self._matcher = matcher
-        self._lives = SaLives(saved.sas, saved.since_s)
+        self._lives = SaLives(saved.sas, saved.since_s, saved.awaited)
         self._rules: deque[Mapping[Place, Volume]] = deque(maxlen=RULES_KEPT)
         self._flows = {_flow(sa) for sa in saved.sas}
         self._used_s: dict[Place, int] = {}
@@ -101,7 +102,7 @@ class Tunnels:
 
     def saved(self) -> SavedSas:
         """For the next agent. Right after settle(), so that nothing lies between it and the increments."""
-        return SavedSas(tuple(self._lives.alive()), self._lives.since_s)
+        return SavedSas(tuple(self._lives.alive()), self._lives.since_s, self._lives.awaited())
 
     def settle(self, rules: Mapping[Place, Volume], at_s: int) -> list[TunnelIncrement]:
         """Increments since the last time.

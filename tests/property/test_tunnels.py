@@ -99,6 +99,8 @@ def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run
 
     for place, truth in kernel.truth.items():
         total = agent.totals.get(place, Counter())
+        if total["unbounded_ends"]:  # an end was awaited when the agent was started again
+            continue
         unheard = Counter[str]()
         for state in kernel.every:
             if state.place == place and not state.is_told:

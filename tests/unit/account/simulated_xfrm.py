@@ -271,9 +271,9 @@ class SimulatedAgent:
             "error_bound_octets",
             "error_bound_packets",
             "unseen_ends",
+            "unbounded_ends",
             "rekeys",
         ):
             assert getattr(told, name) >= 0
             total[name] += getattr(told, name)
         total["lost_packets"] += told.lost_packets
-        assert not told.unbounded_ends
