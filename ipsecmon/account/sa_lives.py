@@ -78,6 +78,7 @@ class SaLives:
         self._rows: Optional[dict[SaId, SecurityAssociation]] = None
         self._rows_s: Optional[int] = None
         self._ended_since_dump: set[SaId] = set()
+        self._has_missed = False  # events, since the dump that waits
         self._since_s = saved_s
         self._is_bridging = saved_s is not None
         self.settled = 0
@@ -103,6 +104,7 @@ class SaLives:
         """All SAs. at_s: the wall clock's second before they were asked for."""
         self._rows = {sa.id: sa for sa in sas}
         self._rows_s = at_s
+        self._has_missed = False
         self._ended_since_dump.clear()
         for life in self._alive.values():
             life.is_after_dump = False
@@ -119,6 +121,7 @@ class SaLives:
 
     def miss_events(self, protocol: int = 0) -> None:
         """Events were lost, or a flush names no SA: those alive now may have ended unseen."""
+        self._has_missed = True
         protocols = _IPSEC_PROTOCOLS if protocol == 255 else (protocol,)
         for life in self._alive.values():
             life.has_late_gap |= not protocol or life.sa.protocol in protocols
@@ -191,7 +194,13 @@ class SaLives:
             earlier.setdefault(_moved_key(life.sa), []).append(life)
         for sa in newcomers:
             origin = self._find_earlier(sa, earlier.get(_moved_key(sa), ()))
-            self._read(self._continue(sa, origin), sa)
+            if origin is None or not self._is_outdated(sa, origin):
+                self._read(self._continue(sa, origin), sa)
+
+    def _is_outdated(self, sa: SecurityAssociation, origin: _Life) -> bool:
+        """It went back to where it came from and ended there; if it did not, the next dump has it."""
+        has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost
+        return has_ended and sa.packets <= origin.sa.packets and not self._has_missed
 
     def _miss(self, life: _Life) -> None:
         """Its end may still be on the way, unless something tells that it is not."""

@@ -27,7 +27,7 @@ from ipsecmon.model import Direction
 
 __all__ = ["OWN", "PEERS", "RULES", "SimulatedAgent", "SimulatedXfrm", "State"]
 
-OWN = ("203.0.113.1", "203.0.113.9")
+OWN = ("203.0.113.1", "203.0.113.5", "203.0.113.9")
 PEERS = ("198.51.100.1", "198.51.100.2")
 RULES = [TunnelRule(f"to-{peer}", peers=frozenset((peer,))) for peer in PEERS]
 NO_LIMITS = Lifetime(None, None, None, None, None, None, None, None)
@@ -155,14 +155,14 @@ class SimulatedXfrm:
         """XFRM_MSG_MIGRATE: a copy with all counters, and no SA event."""
         state = self._take(pick)
         if state is not None:
-            self._insert(self._moved(state) or state)
+            self._insert(self._moved(state, pick) or state)
             self.now_s += 1  # who takes the old place's SPI within the second looks like the one that left
 
     def move(self, pick: int) -> None:
         """MOBIKE as IKE daemons do it: look, delete, add with the counters seen."""
         state = self._take(pick)
         if state is not None:
-            moved = self._moved(state) or state
+            moved = self._moved(state, pick) or state
             self._notify(SaEnd(state.sa(), False), state)
             self._insert(moved)
             self._notify(SaNews(moved.sa(), False), moved)
@@ -176,8 +176,9 @@ class SimulatedXfrm:
         del self.queue[kept:]
         self.queue.append((OVERRUN, None))
 
-    def _moved(self, state: State) -> Optional[State]:
-        there = {OWN[0]: OWN[1], OWN[1]: OWN[0]}
+    def _moved(self, state: State, pick: int) -> Optional[State]:
+        """To another of our addresses, if its SPI is free there."""
+        there = {own: OWN[(at + 1 + pick // 64 % 2) % 3] for at, own in enumerate(OWN)}
         source, destination = (
             there.get(state.source, state.source),
             there.get(state.destination, state.destination),
