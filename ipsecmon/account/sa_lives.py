@@ -6,61 +6,21 @@ since is left to its final counters. How a life begins: at 0 if it was added sin
 its predecessor stands if it was moved (MIGRATE tells nobody, MOBIKE deletes and adds); else unknown: a
 baseline. How it ends: by DELSA or a hard EXPIRE with final counters, or unseen, after FLUSHSA, an
 overrun, or while no agent ran: then what it counted since its last reading is known to nobody.
+A row that is the very object of the last dump is an SA where nothing changed, and costs next to nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Optional
 
-from ipsecmon.account.path_loss import measure_path
+from ipsecmon.account.sa_life import Life, Passed, measure_certain_loss, replace_counters
+from ipsecmon.account.sa_origins import EndedSas, find_origin, moved_key
 from ipsecmon.ipsec import SaEnd, SaEvent, SaFlush, SaId, SaNews, SecurityAssociation
 
-__all__ = ["ENDED_KEPT", "Passed", "SaLives"]
+__all__ = ["SaLives"]
 
-ENDED_KEPT = 4096  # ended SAs that a moved one may still go back to: some minutes of 10 rekeys a second
 _IPSEC_PROTOCOLS = (50, 51, 108)  # what a flush of 255 means (IPSEC_PROTO_ANY)
-
-
-class Passed(NamedTuple):
-    """What happened on one SA since it was last told of.
-
-    lost_packets: on the path, for certain. is_birth: this is its first, and it was not moved here.
-    is_unseen_end: what passed after its last reading, at the settling read_at, is in no number.
-    is_bridged: while no agent ran.
-    """
-
-    sa: SecurityAssociation
-    octets: int
-    packets: int
-    late_packets: int
-    replayed_packets: int
-    integrity_failures: int
-    lost_packets: int
-    is_birth: bool
-    is_end: bool
-    is_unseen_end: bool
-    is_bridged: bool
-    read_at: int
-
-
-@dataclass
-class _Life:
-    """sa: as last booked. lost: path loss booked. read_at: the settling that did."""
-
-    sa: SecurityAssociation
-    lost: int
-    read_at: int
-    is_birth: bool = False  # not told of yet
-    is_announced: bool = False  # its NEWSA has come
-    is_dumped: bool = False  # a settled dump had it
-    is_after_dump: bool = False  # it came since the dump that waits
-    is_bridging: bool = False  # its next reading is of the time when no agent ran
-    has_gap: bool = False  # it may have ended without a word before the dump that waits
-    has_late_gap: bool = False  # or since
-    is_lost: bool = False  # taken to have ended unseen
-    missed: int = 0  # dumps in a row without it
 
 
 class SaLives:
@@ -72,43 +32,52 @@ class SaLives:
         saved_s: Optional[int] = None,
         awaited: frozenset[SaId] = frozenset(),
     ) -> None:
-        self._alive: dict[SaId, _Life] = {}
-        self._ended: dict[SaId, _Life] = {}
+        self._alive: dict[SaId, Life] = {}
+        self._ended = EndedSas()
         self._passed: list[Passed] = []
-        self._rows: Optional[dict[SaId, SecurityAssociation]] = None
+        self._touched: list[Life] = []
+        self._order: list[Life] = []  # of the last dump
+        self._rows: Optional[list[SecurityAssociation]] = None
         self._rows_s: Optional[int] = None
         self._ended_since_dump: set[SaId] = set()
         self._has_missed = False  # events, since the dump that waits
+        self._has_gaps = True  # some life may
         self._since_s = saved_s
         self._is_bridging = saved_s is not None
+        self._dumps = 0
         self.settled = 0
         for sa in saved:
             read_at = -1 if sa.id in awaited else 0
-            life = _Life(sa, _lost(sa), read_at, is_dumped=True, has_gap=True, is_bridging=True)
-            self._alive[sa.id] = life
+            lost = measure_certain_loss(sa)
+            self._begin(Life(sa, lost, read_at, is_dumped=True, has_gap=True, is_bridging=True))
 
     @property
     def since_s(self) -> Optional[int]:
         """The wall clock's second before the last settled dump."""
         return self._since_s
 
-    def alive(self) -> Iterator[SecurityAssociation]:
+    def alive(self) -> Iterator[Life]:
         """As last read."""
-        return (life.sa for life in self._alive.values())
+        return iter(self._alive.values())
+
+    def touched(self) -> list[Life]:
+        """Lives that began, ended or were read with a change since this was last asked; some twice."""
+        touched, self._touched = self._touched, []
+        return touched
 
     def awaited(self) -> frozenset[SaId]:
         """Those that the last dump did not have, and whose end has not come."""
-        return frozenset(key for key, life in self._alive.items() if life.missed)
+        return frozenset(life.sa.id for life in self._alive.values() if life.missed)
 
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
-        self._rows = {sa.id: sa for sa in sas}
-        self._rows_s = at_s
+        self._rows, self._rows_s = list(sas), at_s
+        self._dumps += 1
         self._has_missed = False
         self._ended_since_dump.clear()
-        for life in self._alive.values():
-            life.is_after_dump = False
-            life.has_gap, life.has_late_gap = life.has_gap or life.has_late_gap, False
+        if self._has_gaps:
+            for life in self._alive.values():
+                life.has_gap, life.has_late_gap = life.has_gap or life.has_late_gap, False
 
     def event(self, event: SaEvent) -> None:
         """One event, in the order of the socket."""
@@ -121,7 +90,7 @@ class SaLives:
 
     def miss_events(self, protocol: int = 0) -> None:
         """Events were lost, or a flush names no SA: those alive now may have ended unseen."""
-        self._has_missed = True
+        self._has_missed = self._has_gaps = True
         protocols = _IPSEC_PROTOCOLS if protocol == 255 else (protocol,)
         for life in self._alive.values():
             life.has_late_gap |= not protocol or life.sa.protocol in protocols
@@ -139,200 +108,153 @@ class SaLives:
     def _announce(self, sa: SecurityAssociation, is_update: bool) -> None:
         life = self._alive.get(sa.id)
         if life is not None and (is_update or not life.is_announced):
-            if not is_update and (
-                life.has_gap or life.has_late_gap
-            ):  # late news, or added again: nothing tells
-                self._emit(life, life.sa, is_end=False, is_unseen_end=True)
+            if not is_update and (life.has_gap or life.has_late_gap):  # or added again: nothing tells
+                self._tell(life.tell(life.sa, is_end=False, is_unseen_end=True))
             life.is_announced = True
             return
         if life is not None:  # announced twice: added again within the second
             self._lose(life)
-        earlier: Iterable[_Life] = self._ended.values() if sa.packets else ()
+        earlier: Iterable[Life] = self._ended if sa.packets else ()
         if is_update:  # of one that nobody told was moved
-            earlier = (*self._alive.values(), *self._ended.values())
-        origin = self._find_earlier(sa, earlier)
+            earlier = (*self._alive.values(), *self._ended)
+        origin = find_origin(sa, earlier)
         life = self._continue(sa, origin) if sa.packets or origin is not None else self._open_at_zero(sa)
-        life.is_announced = life.is_after_dump = True
+        life.is_announced, life.came_at = True, self._dumps
 
     def _end(self, sa: SecurityAssociation) -> None:
-        life = self._alive.pop(sa.id, None)
-        if life is None:
-            ended = self._ended.get(sa.id)
-            life = ended if ended is not None and ended.is_lost else None
+        life = self._alive.get(sa.id) or self._ended.find_lost(sa.id)
         if life is None:  # nobody tells that an SA was moved
-            life = self._continue(sa, self._find_earlier(sa, (*self._alive.values(), *self._ended.values())))
-            del self._alive[sa.id]
+            life = self._continue(sa, find_origin(sa, (*self._alive.values(), *self._ended)))
+        if not life.is_over:
+            self._remove(life)
         life.is_lost = False
-        self._book(life, sa, is_end=True)
+        self._tell(life.book(sa, is_end=True))
         self._keep_ended(life)
 
-    def _compare(self, rows: dict[SaId, SecurityAssociation]) -> None:
+    def _compare(self, rows: list[SecurityAssociation]) -> None:
         newcomers = []
-        for key, sa in rows.items():
-            life = self._alive.get(key)
-            if key in self._ended_since_dump:
+        for sa, life in self._pair(rows):
+            if life is not None and sa is life.sa:
+                self._see(life)
+            elif self._ended_since_dump and sa.id in self._ended_since_dump:
                 continue
-            if life is None:
+            elif life is None:
                 newcomers.append(sa)
             elif sa.octets >= life.sa.octets and sa.packets >= life.sa.packets:
                 self._read(life, sa)
             elif life.is_dumped:  # added again within the second
                 self._lose(life)
                 self._read(self._open_at_zero(sa), sa)
-        missing = [life for key, life in self._alive.items() if key not in rows and not life.is_after_dump]
-        self._adopt(newcomers, missing)
-        for life in missing:
-            if self._alive.get(life.sa.id) is life:
+            else:  # its news were later than the dump
+                life.read_at = self.settled
+        unseen = [life for life in self._alive.values() if life.read_at != self.settled]
+        self._adopt(newcomers, unseen)
+        for life in unseen:
+            if not life.is_over and life.came_at != self._dumps:
                 self._miss(life)
+        self._has_gaps = self._has_gaps and any(life.has_late_gap for life in self._alive.values())
 
-    def _adopt(self, newcomers: list[SecurityAssociation], missing: list[_Life]) -> None:
+    def _pair(
+        self, rows: list[SecurityAssociation]
+    ) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
+        """With the lives. The kernel keeps the order of SAs: the next one is where it was, nearly always."""
+        order, at = self._order, 0
+        found: list[Life] = []
+        is_as_before = len(rows) == len(order)
+        for sa in rows:
+            life: Optional[Life] = order[at] if at < len(order) else None
+            if life is None or life.is_over or not life.is_of(sa):
+                is_as_before = False
+                life = self._alive.get(sa.id)
+                at = at - 1 if life is None else life.position
+            at += 1
+            if life is not None:
+                found.append(life)
+            yield sa, life
+        if not is_as_before:
+            self._order = found
+            for position, life in enumerate(found):
+                life.position = position
+
+    def _adopt(self, newcomers: list[SecurityAssociation], unseen: list[Life]) -> None:
         """SAs that a dump was the first to tell of."""
         if not newcomers:
             return
-        earlier: dict[tuple[object, ...], list[_Life]] = {}
-        for life in (*missing, *self._ended.values()):
-            earlier.setdefault(_moved_key(life.sa), []).append(life)
+        earlier: dict[tuple[object, ...], list[Life]] = {}
+        for life in (*unseen, *self._ended):
+            earlier.setdefault(moved_key(life.sa), []).append(life)
         for sa in newcomers:
-            origin = self._find_earlier(sa, earlier.get(_moved_key(sa), ()))
+            origin = find_origin(sa, earlier.get(moved_key(sa), ()))
             if origin is None or not self._is_outdated(sa, origin):
                 self._read(self._continue(sa, origin), sa)
 
-    def _is_outdated(self, sa: SecurityAssociation, origin: _Life) -> bool:
+    def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
         """It went back to where it came from and ended there; if it did not, the next dump has it."""
         has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost
         return has_ended and sa.packets <= origin.sa.packets and not self._has_missed
 
-    def _miss(self, life: _Life) -> None:
+    def _miss(self, life: Life) -> None:
         """Its end may still be on the way, unless something tells that it is not."""
         life.missed += 1
         if not life.sa.is_keyed and not life.sa.octets:
-            del self._alive[life.sa.id]  # it was only being negotiated
+            self._remove(life)  # it was only being negotiated
         elif life.has_gap or life.has_late_gap or life.missed > 1:
             self._lose(life)
 
-    def _lose(self, life: _Life) -> None:
-        self._emit(life, life.sa, is_end=True, is_unseen_end=True)
-        del self._alive[life.sa.id]
+    def _lose(self, life: Life) -> None:
+        self._tell(life.tell(life.sa, is_end=True, is_unseen_end=True))
+        self._remove(life)
         life.is_lost = True
         self._keep_ended(life)
 
-    def _keep_ended(self, life: _Life) -> None:
+    def _keep_ended(self, life: Life) -> None:
         self._ended_since_dump.add(life.sa.id)
-        self._ended.pop(life.sa.id, None)
-        self._ended[life.sa.id] = life
-        if len(self._ended) > ENDED_KEPT:
-            del self._ended[next(iter(self._ended))]
+        self._ended.add(life)
 
-    def _find_earlier(self, sa: SecurityAssociation, lives: Iterable[_Life]) -> Optional[_Life]:
-        """The life that this one continues: MIGRATE and MOBIKE keep SPI and times, and one end's address.
-
-        Of those of an SA that was moved often, the last one, whose counters are the highest.
-        """
-        key = _moved_key(sa)
-        found = [
-            life
-            for life in lives
-            if _moved_key(life.sa) == key
-            and (life.sa.source == sa.source or life.sa.destination == sa.destination)
-            and life.sa.used_s in (None, sa.used_s)
-        ]
-        return max(found, key=lambda life: life.sa.packets, default=None)
-
-    def _continue(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
+    def _continue(self, sa: SecurityAssociation, origin: Optional[Life]) -> Life:
         """Nothing else continues the origin."""
-        if origin is not None and self._alive.get(origin.sa.id) is origin:
-            del self._alive[origin.sa.id]
-            self._ended_since_dump.add(origin.sa.id)
-        elif origin is not None and self._ended.get(origin.sa.id) is origin:
-            del self._ended[origin.sa.id]
-        return self._open(sa, origin)
-
-    def _open(self, sa: SecurityAssociation, origin: Optional[_Life]) -> _Life:
-        """A life that did not begin before our eyes."""
-        if origin is not None:
-            start = sa if sa.octets < origin.sa.octets else origin.sa
-            life = _Life(_with_counters(sa, start), origin.lost, self.settled)
-        elif self._since_s is not None and sa.added_s >= self._since_s:
-            return self._open_at_zero(sa)
+        if origin is None:
+            return self._open(sa)
+        if origin.is_over:
+            self._ended.discard(origin)
         else:
-            life = _Life(sa, _lost(sa), self.settled)
-        self._alive[sa.id] = life
-        return life
+            self._remove(origin)
+            self._ended_since_dump.add(origin.sa.id)
+        start = sa if sa.octets < origin.sa.octets else origin.sa
+        return self._begin(Life(replace_counters(sa, start), origin.lost, self.settled))
 
-    def _open_at_zero(self, sa: SecurityAssociation) -> _Life:
+    def _open(self, sa: SecurityAssociation) -> Life:
+        """A life that did not begin before our eyes."""
+        if self._since_s is not None and sa.added_s >= self._since_s:
+            return self._open_at_zero(sa)
+        return self._begin(Life(sa, measure_certain_loss(sa), self.settled))
+
+    def _open_at_zero(self, sa: SecurityAssociation) -> Life:
         """Numbers need not begin with 1: `replay-seq` of ip(8)."""
-        lost = 0 if sa.packets else _lost(sa)
-        life = _Life(
-            _with_counters(sa, None), lost, self.settled, is_birth=True, is_bridging=self._is_bridging
-        )
-        self._alive[sa.id] = life
+        lost = 0 if sa.packets else measure_certain_loss(sa)
+        life = Life(replace_counters(sa, None), lost, self.settled, is_birth=True)
+        life.is_bridging = self._is_bridging
+        return self._begin(life)
+
+    def _begin(self, life: Life) -> Life:
+        self._alive[life.sa.id] = life
+        self._touched.append(life)
         return life
 
-    def _read(self, life: _Life, sa: SecurityAssociation) -> None:
-        self._book(life, sa, is_end=False)
+    def _remove(self, life: Life) -> None:
+        del self._alive[life.sa.id]
+        life.is_over = True
+        self._touched.append(life)
+
+    def _read(self, life: Life, sa: SecurityAssociation) -> None:
+        self._tell(life.book(sa))
+        self._touched.append(life)
+        self._see(life)
+
+    def _see(self, life: Life) -> None:
         life.is_dumped, life.has_gap, life.missed = True, False, 0
         life.read_at = self.settled
 
-    def _book(self, life: _Life, sa: SecurityAssociation, is_end: bool) -> None:
-        self._emit(life, sa, is_end=is_end)
-        life.lost = max(life.lost, _lost(sa, life.sa, is_end))
-        life.sa = sa if sa.anti_replay is not None else sa._replace(anti_replay=life.sa.anti_replay)
-        life.is_birth = life.is_bridging = False
-
-    def _emit(self, life: _Life, sa: SecurityAssociation, is_end: bool, is_unseen_end: bool = False) -> None:
-        was = life.sa
-        steps = [_step(getattr(was, name), getattr(sa, name)) for name in _COUNTERS]
-        lost = max(0, _lost(sa, was, is_end) - life.lost)
-        if any(steps) or lost or life.is_birth or is_end or is_unseen_end:
-            octets, packets, late, replayed, failed = steps
-            self._passed.append(
-                Passed(
-                    sa=sa,
-                    octets=octets,
-                    packets=packets,
-                    late_packets=late,
-                    replayed_packets=replayed,
-                    integrity_failures=failed,
-                    lost_packets=lost,
-                    is_birth=life.is_birth,
-                    is_end=is_end,
-                    is_unseen_end=is_unseen_end,
-                    is_bridged=life.is_bridging,
-                    read_at=life.read_at,
-                )
-            )
-
-
-_COUNTERS = ("octets", "packets", "late_packets", "replayed_packets", "integrity_failures")
-
-
-def _step(was: int, now: int) -> int:
-    return max(0, now - was)
-
-
-def _with_counters(sa: SecurityAssociation, of: Optional[SecurityAssociation]) -> SecurityAssociation:
-    """The SA with counters of another one, or at 0."""
-    octets, packets, late, replayed, failed = (0 if of is None else getattr(of, name) for name in _COUNTERS)
-    return sa._replace(
-        octets=octets,
-        packets=packets,
-        late_packets=late,
-        replayed_packets=replayed,
-        integrity_failures=failed,
-    )
-
-
-def _moved_key(sa: SecurityAssociation) -> tuple[object, ...]:
-    """What stays when an SA is moved to other addresses."""
-    return (sa.spi, sa.protocol, sa.added_s, sa.reqid, sa.mode)
-
-
-def _lost(sa: SecurityAssociation, was: Optional[SecurityAssociation] = None, is_end: bool = False) -> int:
-    """Path loss for certain. At the end, numbers still missing will not come."""
-    path = measure_path(sa)
-    if path is not None:
-        return path.lost + (path.open if is_end else 0)
-    before = measure_path(was) if was is not None else None
-    if before is None or was is None:
-        return 0
-    return before.lost + (max(0, before.open - (sa.packets - was.packets)) if is_end else 0)
+    def _tell(self, passed: Optional[Passed]) -> None:
+        if passed is not None:
+            self._passed.append(passed)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.path_loss import measure_path
-from ipsecmon.account.sa_lives import Passed, SaLives
+from ipsecmon.account.sa_life import Passed
+from ipsecmon.account.sa_lives import SaLives
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
 from ipsecmon.ipsec import SaEvent, SaId, SecurityAssociation
 
@@ -102,7 +103,7 @@ class Tunnels:
 
     def saved(self) -> SavedSas:
         """For the next agent. Right after settle(), so that nothing lies between it and the increments."""
-        return SavedSas(tuple(self._lives.alive()), self._lives.since_s, self._lives.awaited())
+        return SavedSas(tuple(life.sa for life in self._lives.alive()), self._lives.since_s, self._lives.awaited())
 
     def settle(self, rules: Mapping[Place, Volume], at_s: int) -> list[TunnelIncrement]:
         """Increments since the last time.
@@ -157,7 +158,7 @@ class Tunnels:
 
     def _add_levels(self, sums: dict[Place, Counter[str]]) -> None:
         self._flows = set()
-        for sa in self._lives.alive():
+        for sa in (life.sa for life in self._lives.alive()):
             place = self._matcher.place(sa)
             total = sums.setdefault(place, Counter())
             path = measure_path(sa)

@@ -19,6 +19,7 @@ from ipsecmon.ipsec import (
     SaEnd,
     SaEvent,
     SaFlush,
+    SaId,
     SaNews,
     SaSoftExpiry,
     SecurityAssociation,
@@ -86,7 +87,8 @@ class State:
 class SimulatedXfrm:
     """now_s: the wall clock. queue: events that the agent has not read; delayed: not even queued yet.
 
-    is_hasty: an SPI may be used again within the second, for the same peer.
+    is_hasty: an SPI may be used again for the same peer within the second in which it was added. Not one
+    that MIGRATE left, nor before its DELSA: requests take turns (xfrm_cfg_mutex).
     """
 
     def __init__(self, is_hasty: bool = True) -> None:
@@ -97,16 +99,17 @@ class SimulatedXfrm:
         self.delayed: list[tuple[SaEvent, State]] = []
         self.truth: dict[Place, Volume] = {}
         self.every: list[State] = []
+        self._taken: set[SaId] = set()
 
     def add(self, pick: int) -> None:
         """A new SA of any peer and direction, also beside one that is there; few SPIs, so they are reused."""
         peer, spi = PEERS[pick % 2], 0x100 + pick // 4 % 5
         ends = (OWN[0], peer) if pick // 2 % 2 else (peer, OWN[0])
         if (ends[1], spi) not in self.states:
-            self.now_s += not self.is_hasty
             made = State(*ends, spi, reqid=pick % 2 + 1, added_s=self.now_s)
-            self._insert(made)
-            self._notify(SaNews(made.sa(), False), made)
+            if made.sa().id not in self._taken:
+                self._insert(made)
+                self._notify(SaNews(made.sa(), False), made)
 
     def carry(self, pick: int) -> None:
         state = self._any(pick)
@@ -130,6 +133,7 @@ class SimulatedXfrm:
         """The SA is gone and its event has not been sent yet."""
         state = self._take(pick)
         if state is not None:
+            self._taken.add(state.sa().id)
             self.delayed.append((SaEnd(state.sa(), False), state))
 
     def expire(self, pick: int) -> None:
@@ -155,8 +159,8 @@ class SimulatedXfrm:
         """XFRM_MSG_MIGRATE: a copy with all counters, and no SA event."""
         state = self._take(pick)
         if state is not None:
+            self._taken.add(state.sa().id)
             self._insert(self._moved(state, pick) or state)
-            self.now_s += 1  # who takes the old place's SPI within the second looks like the one that left
 
     def move(self, pick: int) -> None:
         """MOBIKE as IKE daemons do it: look, delete, add with the counters seen."""
@@ -198,6 +202,8 @@ class SimulatedXfrm:
 
     def _insert(self, state: State) -> None:
         self.states[state.destination, state.spi] = state
+        if not self.is_hasty:
+            self._taken.add(state.sa().id)
         if state not in self.every:
             self.every.append(state)
 

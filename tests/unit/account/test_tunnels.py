@@ -7,7 +7,8 @@ from typing import Any, Optional
 import pytest
 
 from ipsecmon.account.path_loss import measure_path
-from ipsecmon.account.sa_lives import ENDED_KEPT, SaLives
+from ipsecmon.account.sa_lives import SaLives
+from ipsecmon.account.sa_origins import ENDED_KEPT
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import RULES_KEPT, TunnelIncrement, Tunnels, Volume
 from ipsecmon.ipsec import (
