@@ -11,6 +11,7 @@ from ipsecmon.ipsec import SecurityAssociation
 __all__ = ["Life", "Passed", "measure_certain_loss", "replace_counters"]
 
 _COUNTERS = ("octets", "packets", "late_packets", "replayed_packets", "integrity_failures")
+_NOTHING_ELSE = (0, 0, 0, 0, False, False, False)
 
 
 class Passed(NamedTuple):
@@ -21,7 +22,7 @@ class Passed(NamedTuple):
     is_bridged: while no agent ran.
     """
 
-    sa: SecurityAssociation
+    life: Life
     octets: int
     packets: int
     late_packets: int
@@ -33,6 +34,11 @@ class Passed(NamedTuple):
     is_unseen_end: bool
     is_bridged: bool
     read_at: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Packets came, and nothing else happened."""
+        return self[3:10] == _NOTHING_ELSE
 
 
 @dataclass(eq=False)
@@ -84,7 +90,7 @@ class Life:
             return None
         octets, packets, late, replayed, failed = steps
         return Passed(
-            sa=sa,
+            life=self,
             octets=octets,
             packets=packets,
             late_packets=late,
@@ -113,9 +119,7 @@ class Life:
             or (state.window and state.highest - sa.packets - sa.late_packets - state.unseen > self.lost)
         ):
             return None
-        return Passed(
-            sa, octets, packets, 0, 0, 0, 0, False, False, False, self.is_bridging, self.read_at
-        )  # fmt: skip
+        return Passed(self, octets, packets, *_NOTHING_ELSE, self.is_bridging, self.read_at)
 
 
 def measure_certain_loss(

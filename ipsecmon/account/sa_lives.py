@@ -154,9 +154,7 @@ class SaLives:
                 self._miss(life)
         self._has_gaps = self._has_gaps and any(life.has_late_gap for life in self._alive.values())
 
-    def _pair(
-        self, rows: list[SecurityAssociation]
-    ) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
+    def _pair(self, rows: list[SecurityAssociation]) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
         """With the lives. The kernel keeps the order of SAs: the next one is where it was, nearly always."""
         order, at = self._order, 0
         found: list[Life] = []

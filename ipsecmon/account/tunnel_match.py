@@ -52,6 +52,7 @@ class TunnelMatcher:
 
     def __init__(self, rules: Sequence[TunnelRule]) -> None:
         self._rules = rules
+        self.learnt = 0  # times
         self._policies: dict[tuple[int, int], list[tuple[Policy, Template]]] = {}
         self._own: frozenset[str] = frozenset()
         self._connections: Mapping[tuple[str, int], str] = {}
@@ -64,6 +65,7 @@ class TunnelMatcher:
         connections: Optional[Mapping[tuple[str, int], str]] = None,
     ) -> None:
         """own: this machine's addresses. connections: (destination, SPI) to an IKE connection's name."""
+        self.learnt += 1
         self._policies = {}
         for policy in policies:
             if not policy.is_socket and not policy.is_blocking:

@@ -8,14 +8,14 @@ by how much it may be too low at most.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
-from ipsecmon.account.path_loss import measure_path
 from ipsecmon.account.sa_life import Passed
 from ipsecmon.account.sa_lives import SaLives
+from ipsecmon.account.tunnel_levels import Flow, Level, Share, TunnelLevels
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
 from ipsecmon.ipsec import SaEvent, SaId, SecurityAssociation
 
@@ -23,8 +23,6 @@ __all__ = ["SavedSas", "TunnelIncrement", "Tunnels", "Volume"]
 
 COUNTED = (50, 51)  # ESP, AH
 RULES_KEPT = 360  # settlings: an hour of 10 s; an SA that was unread for longer has no bound
-PAYLOAD_MODES = ("transport", "beet")  # the SA counts what is behind the IP header
-_HEADER_OCTETS = {2: 20, 10: 40}  # by address family: IPv4 without options, IPv6 without extensions
 
 
 class Volume(NamedTuple):
@@ -82,15 +80,14 @@ class Tunnels:
     """dump(), event() and miss_events() are those of SaLives; settle() closes a poll."""
 
     def __init__(self, matcher: TunnelMatcher, saved: SavedSas = SavedSas()) -> None:  # noqa: B008 - frozen
-        self._matcher = matcher
+        self._levels = TunnelLevels(matcher)
         self._lives = SaLives(saved.sas, saved.since_s, saved.awaited)
+        self._levels.update(self._lives.touched())
         self._rules: deque[Mapping[Place, Volume]] = deque(maxlen=RULES_KEPT)
-        self._flows = {_flow(sa) for sa in saved.sas}
-        self._used_s: dict[Place, int] = {}
 
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
-        self._lives.dump((sa for sa in sas if sa.protocol in COUNTED), at_s)
+        self._lives.dump([sa for sa in sas if sa.protocol in COUNTED], at_s)
 
     def event(self, event: SaEvent) -> None:
         sa: Optional[SecurityAssociation] = getattr(event, "sa", None)
@@ -103,7 +100,8 @@ class Tunnels:
 
     def saved(self) -> SavedSas:
         """For the next agent. Right after settle(), so that nothing lies between it and the increments."""
-        return SavedSas(tuple(life.sa for life in self._lives.alive()), self._lives.since_s, self._lives.awaited())
+        sas = tuple(life.sa for life in self._lives.alive())
+        return SavedSas(sas, self._lives.since_s, self._lives.awaited())
 
     def settle(self, rules: Mapping[Place, Volume], at_s: int) -> list[TunnelIncrement]:
         """Increments since the last time.
@@ -112,72 +110,99 @@ class Tunnels:
         this one's; of the ESP or of the inner packets. at_s: the wall clock.
         """
         self._rules.append(rules)
-        sums: dict[Place, Counter[str]] = {}
-        unread: dict[Place, int] = {}
+        self._levels.relearn()
+        tallies: dict[Level, _Tally] = {}
         for passed in self._lives.settle():
-            place = self._matcher.place(passed.sa)
-            self._add(sums.setdefault(place, Counter()), passed)
-            if passed.packets:
-                self._used_s[place] = at_s
-            if passed.is_unseen_end:
-                unread[place] = max(unread.get(place, 0), self._lives.settled - passed.read_at)
-        for place, settlings in unread.items():
-            self._bound(place, sums[place], settlings)
-        self._add_levels(sums)
+            share = self._levels.share(passed.life)
+            tally = tallies.get(share.level)
+            if tally is None:
+                tally = tallies[share.level] = _Tally()
+            tally.add(passed, share.header_octets)
+            if not passed.is_plain:
+                self._add_rare(tally, passed, share)
+            if passed.packets and passed.life.sa.last_used_s is None:
+                share.level.used_s = at_s
+        self._levels.update(self._lives.touched())
+        for level, tally in tallies.items():
+            if tally.unseen_ends:
+                self._bound(level.place, tally)
         return [
-            TunnelIncrement(place, **total, last_used_s=self._used_s.get(place))
-            for place, total in sums.items()
+            tallies.get(level, _NOTHING).increment(level)
+            for level in self._levels.all()
+            if level.sas or level in tallies
         ]
 
-    def _add(self, total: Counter[str], passed: Passed) -> None:
-        is_payload = passed.sa.mode in PAYLOAD_MODES
-        derived = passed.packets * _header_octets(passed.sa) if is_payload else 0
-        octets = passed.octets + derived
-        flow = _flow(passed.sa)
-        total["octets"] += octets
-        total["packets"] += passed.packets
-        total["derived_octets"] += derived
-        total["payload_octets"] += passed.octets if is_payload else 0
-        total["bridged_octets"] += octets if passed.is_bridged else 0
-        total["bridged_packets"] += passed.packets if passed.is_bridged else 0
-        total["unseen_ends"] += passed.is_unseen_end
-        total["rekeys"] += passed.is_birth and flow in self._flows
-        for name in ("lost_packets", "late_packets", "replayed_packets", "integrity_failures"):
-            total[name] += getattr(passed, name)
-        self._flows.add(flow)
+    def _add_rare(self, tally: _Tally, passed: Passed, share: Share) -> None:
+        tally.add_rare(passed)
+        if passed.is_birth:
+            tally.rekeys += self._levels.has_flow(share.flow) or share.flow in tally.born
+            tally.born.add(share.flow)
+        if passed.is_unseen_end:
+            tally.unread = max(tally.unread, self._lives.settled - passed.read_at)
 
-    def _bound(self, place: Place, total: Counter[str], settlings: int) -> None:
+    def _bound(self, place: Place, tally: _Tally) -> None:
         """One rule counter covers all SAs of a place, so the one unread for longest sets the bound."""
-        rules = [rules.get(place) for rules in list(self._rules)[-settlings:]]
+        rules = [rules.get(place) for rules in list(self._rules)[-tally.unread :]]
         seen = [volume for volume in rules if volume is not None]
-        if len(seen) < settlings:
-            total["unbounded_ends"] = total["unseen_ends"]
+        if len(seen) < tally.unread:
+            tally.unbounded_ends = tally.unseen_ends
             return
-        total["error_bound_octets"] = sum(volume.octets for volume in seen)
-        total["error_bound_packets"] = sum(volume.packets for volume in seen)
-
-    def _add_levels(self, sums: dict[Place, Counter[str]]) -> None:
-        self._flows = set()
-        for sa in (life.sa for life in self._lives.alive()):
-            place = self._matcher.place(sa)
-            total = sums.setdefault(place, Counter())
-            path = measure_path(sa)
-            total["sas"] += 1
-            total["sas_without_anti_replay"] += path is None
-            total["open_packets"] += 0 if path is None else path.open
-            used_s = max(self._used_s.get(place, 0), sa.last_used_s or 0, sa.used_s or 0)
-            if used_s:
-                self._used_s[place] = used_s
-            self._flows.add(_flow(sa))
+        tally.error_bound_octets = sum(volume.octets for volume in seen)
+        tally.error_bound_packets = sum(volume.packets for volume in seen)
 
 
-def _header_octets(sa: SecurityAssociation) -> int:
-    """Of the header that an SA of PAYLOAD_MODES does not count. BEET may carry another family."""
-    if sa.mode == "beet" and sa.selector is not None:
-        return 40 if ":" in sa.selector.source else 20
-    return _HEADER_OCTETS[sa.family]
+@dataclass(eq=False)
+class _Tally:
+    """An increment in the making. unread: settlings since the last reading of one that ended unseen."""
+
+    octets: int = 0
+    packets: int = 0
+    payload_octets: int = 0
+    derived_octets: int = 0
+    bridged_octets: int = 0
+    bridged_packets: int = 0
+    error_bound_octets: int = 0
+    error_bound_packets: int = 0
+    unseen_ends: int = 0
+    unbounded_ends: int = 0
+    rekeys: int = 0
+    lost_packets: int = 0
+    late_packets: int = 0
+    replayed_packets: int = 0
+    integrity_failures: int = 0
+    unread: int = 0
+    born: set[Flow] = field(default_factory=set)
+
+    def add(self, passed: Passed, header_octets: int) -> None:
+        octets, packets = passed.octets, passed.packets
+        if header_octets:
+            derived = packets * header_octets
+            self.payload_octets += octets
+            self.derived_octets += derived
+            octets += derived
+        self.octets += octets
+        self.packets += packets
+        if passed.is_bridged:
+            self.bridged_octets += octets
+            self.bridged_packets += packets
+
+    def add_rare(self, passed: Passed) -> None:
+        self.unseen_ends += passed.is_unseen_end
+        self.lost_packets += passed.lost_packets
+        self.late_packets += passed.late_packets
+        self.replayed_packets += passed.replayed_packets
+        self.integrity_failures += passed.integrity_failures
+
+    def increment(self, level: Level) -> TunnelIncrement:
+        told = {name: value for name, value in vars(self).items() if name not in ("unread", "born")}
+        return TunnelIncrement(
+            place=level.place,
+            open_packets=level.open_packets,
+            sas=level.sas,
+            sas_without_anti_replay=level.sas_without_anti_replay,
+            last_used_s=level.used_s or None,
+            **told,
+        )
 
 
-def _flow(sa: SecurityAssociation) -> tuple[object, ...]:
-    """What stays through a rekey."""
-    return (sa.source, sa.destination, sa.protocol, sa.mode, sa.reqid, sa.mark, sa.if_id, sa.selector)
+_NOTHING = _Tally()

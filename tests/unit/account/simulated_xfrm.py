@@ -53,9 +53,7 @@ class State:
 
     @property
     def place(self) -> Place:
-        if self.source in OWN:
-            return Place(f"to-{self.destination}", Direction.OUT)
-        return Place(f"to-{self.source}", Direction.IN)
+        return place_of(self)
 
     def sa(self, is_expiry: bool = False) -> SecurityAssociation:
         state = AntiReplay(self.highest, 0, 64, 0)
@@ -82,6 +80,12 @@ class State:
             anti_replay=None if is_expiry else state,
             is_keyed=not is_expiry,
         )
+
+
+def place_of(sa: Union[State, SecurityAssociation]) -> Place:
+    if sa.source in OWN:
+        return Place(f"to-{sa.destination}", Direction.OUT)
+    return Place(f"to-{sa.source}", Direction.IN)
 
 
 class SimulatedXfrm:
@@ -246,8 +250,11 @@ class SimulatedAgent:
         for name, pick in between:
             getattr(self.kernel, name)(pick)
         self._drain()
-        for told in self.tunnels.settle(self._rules(), self.kernel.now_s):
-            self._sum(told)
+        told = self.tunnels.settle(self._rules(), self.kernel.now_s)
+        for one in told:
+            self._sum(one)
+        alive = Counter(place_of(sa) for sa in self.tunnels.saved().sas)
+        assert alive == Counter({one.place: one.sas for one in told if one.sas})
         self._saved = self.tunnels.saved()
         self._rules_before = rules_now
 
