@@ -50,7 +50,7 @@ def moved_key(sa: SecurityAssociation) -> tuple[object, ...]:
 
 
 def find_origin(sa: SecurityAssociation, lives: Iterable[Life]) -> Optional[Life]:
-    """Of those of an SA that was moved often, the last one, whose counters are the highest."""
+    """One that has not ended, first. Of an SA that was moved often, the last, whose counters are highest."""
     key = moved_key(sa)
     found = [
         life
@@ -60,4 +60,4 @@ def find_origin(sa: SecurityAssociation, lives: Iterable[Life]) -> Optional[Life
         and (life.sa.source == sa.source or life.sa.destination == sa.destination)
         and life.sa.used_s in (None, sa.used_s)
     ]
-    return max(found, key=lambda life: life.sa.packets, default=None)
+    return max(found, key=lambda life: (not life.is_over, life.sa.packets), default=None)

@@ -13,7 +13,20 @@ from ipsecmon.ipsec import AntiReplay, Encapsulation, Mark, Offload
 from ipsecmon.model import Direction
 from ipsecmon.wire.xfrm_layout import decode_address, decode_mark, decode_unsigned
 
-__all__ = ["ALGORITHMS", "Fixed", "READ", "XFRMA_SA", "XFRM_STATE_ESN", "count_unseen", "decode_attributes"]
+__all__ = [
+    "ALGORITHMS",
+    "READ",
+    "XFRMA_LASTUSED",
+    "XFRMA_REPLAY_ESN_VAL",
+    "XFRMA_REPLAY_VAL",
+    "XFRMA_SA",
+    "XFRM_STATE_ESN",
+    "Fixed",
+    "count_unseen",
+    "decode_anti_replay",
+    "decode_anti_replay_esn",
+    "decode_attributes",
+]
 
 Octets = Union[bytes, bytearray, memoryview]
 Places = dict[int, tuple[int, int]]  # attribute type: first octet of its value, one past its last
@@ -30,6 +43,7 @@ class Fixed(NamedTuple):
 Reader = Callable[[Octets, int, int, Fixed], Any]
 
 XFRMA_SA, XFRMA_SET_MARK, XFRMA_SET_MARK_MASK = 6, 29, 30
+XFRMA_REPLAY_VAL, XFRMA_LASTUSED, XFRMA_REPLAY_ESN_VAL = 10, 15, 23
 ALGORITHMS = frozenset((1, 2, 3, 18, 20))  # XFRMA_ALG_AUTH, _CRYPT, _COMP, _AEAD, _AUTH_TRUNC
 XFRM_STATE_ESN = 128
 ESN_WORDS = 128  # XFRMA_REPLAY_ESN_MAX / 32
@@ -73,17 +87,22 @@ def _encapsulation(buffer: Octets, start: int, end: int, fixed: Fixed) -> Encaps
     )
 
 
+def decode_anti_replay(sent: int, highest: int, bitmap: int, replay_window: int) -> AntiReplay:
+    """What the fields of a struct xfrm_replay_state say."""
+    window = min(replay_window, 32)
+    seen = bin(bitmap & ((1 << window) - 1)).count("1")
+    return AntiReplay(highest, sent, replay_window, count_unseen(seen, window, highest))
+
+
 def _anti_replay(buffer: Octets, start: int, end: int, fixed: Fixed) -> AntiReplay:
     """The bitmap's lowest bit is the highest number (xfrm_replay_advance)."""
     if end - start < _REPLAY.size:
         raise DecodeError("replay state cut short", start)
     sent, highest, bitmap = _REPLAY.unpack_from(buffer, start)
-    window = min(fixed.replay_window, 32)
-    seen = bin(bitmap & ((1 << window) - 1)).count("1")
-    return AntiReplay(highest, sent, fixed.replay_window, count_unseen(seen, window, highest))
+    return decode_anti_replay(sent, highest, bitmap, fixed.replay_window)
 
 
-def _anti_replay_esn(buffer: Octets, start: int, end: int, fixed: Fixed) -> AntiReplay:
+def decode_anti_replay_esn(buffer: Octets, start: int, end: int, fixed: Fixed) -> AntiReplay:
     """The bitmap is a ring of `window` bits: which bit is which number does not matter for their sum.
 
     Without the flag esn it is a window of more than 32 packets, and the high halves are 0.
@@ -139,10 +158,10 @@ def _time(buffer: Octets, start: int, end: int, _: Fixed) -> int:
 
 _READERS: dict[int, tuple[str, Reader]] = {
     4: ("encapsulation", _encapsulation),
-    10: ("anti_replay", _anti_replay),  # XFRMA_REPLAY_VAL; an SA has it or the other
-    15: ("last_used_s", _time),
+    XFRMA_REPLAY_VAL: ("anti_replay", _anti_replay),  # an SA has it or the other
+    XFRMA_LASTUSED: ("last_used_s", _time),
     21: ("mark", _mark),
-    23: ("anti_replay", _anti_replay_esn),
+    XFRMA_REPLAY_ESN_VAL: ("anti_replay", decode_anti_replay_esn),
     24: ("extra_flags", _four),
     28: ("offload", _offload),
     31: ("if_id", _four),
