@@ -17,6 +17,7 @@ from ipsecmon.model import Direction
 from ipsecmon.wire.ip_xfrm_text import decode_states
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_event, decode_sa
+from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy
 from ipsecmon.wire.xfrm_request import EVENT_GROUPS, encode_policy_dump, encode_sa_dump
 from tests.guest.capture import open_xfrm, print_states, receive_dump, receive_events
@@ -37,6 +38,7 @@ class Reader:
         self._asking = open_xfrm(topology)
         self._rules = Volume(0, 0)
         self._sequence = itertools.count(1)
+        self._decoder = SaDumpDecoder()
         matcher = TunnelMatcher([TunnelRule("VPN-to-parent", peers=frozenset((FAR,)))])
         matcher.learn(self.policies(), ())
         self.tunnels = Tunnels(matcher)
@@ -52,8 +54,12 @@ class Reader:
         return [decode_policy(*found) for found in _messages(receive_dump(self._asking), XFRM_MSG_NEWPOLICY)]
 
     def sas(self) -> list[SecurityAssociation]:
+        """What changed since the last dump is decoded; all of it says what each message says alone."""
         self._asking.send(encode_sa_dump(next(self._sequence)))
-        return [decode_sa(*found) for found in _messages(receive_dump(self._asking), XFRM_MSG_NEWSA)]
+        dump = receive_dump(self._asking)
+        rows = self._decoder.decode(dump)
+        assert rows == [decode_sa(*found) for found in _messages(dump, XFRM_MSG_NEWSA)]
+        return rows
 
     def poll(self) -> dict[Place, TunnelIncrement]:
         at_s = int(time.time())

@@ -17,6 +17,7 @@ from ipsecmon.errors import DecodeError
 from ipsecmon.wire.ip_xfrm_text import decode_states, pull_events
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import decode_event, decode_sa
+from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_policy import decode_policy
 from ipsecmon.wire.xfrm_stat import decode_xfrm_stat
 from tests.unit.wire.made_up import damaged
@@ -56,6 +57,36 @@ def test_damaged_messages_are_decoded_or_refused_and_nothing_else() -> None:
         taken += not all(outcomes)
 
     assert SEEDS * 0.1 < taken < SEEDS * 0.95  # both outcomes have their share
+
+
+def test_any_run_of_dumps_is_decoded_as_each_alone() -> None:
+    choose = Random(7)
+    decoder = SaDumpDecoder()
+    states = [one for one in SINGLE if decodes(one)]
+    for _ in range(SEEDS):
+        at = choose.randrange(len(states))
+        was, changed = states[at], bytearray(states[at])
+        changed[choose.randrange(len(changed))] ^= 1 << choose.randrange(8)
+        states[at] = bytes(changed)
+        if not decodes(states[at]):
+            with pytest.raises(DecodeError):
+                decoder.decode(states)
+            states[at] = was
+        if choose.random() < 0.02:
+            choose.shuffle(states)
+        assert decoder.decode(states) == [
+            decode_sa(one, found) for one in states for found in pull_messages(one) if found.kind == 0x10
+        ]
+
+    assert min(decoder.decoded, decoder.reread, decoder.reused) > SEEDS / 20
+
+
+def decodes(datagram: bytes) -> bool:
+    """Whether it is a dump's."""
+    try:
+        return all(found.kind != 0x10 or decode_sa(datagram, found) for found in pull_messages(datagram))
+    except DecodeError:
+        return False
 
 
 @pytest.mark.parametrize("decode", [decode_states, pull_events, decode_xfrm_stat])
