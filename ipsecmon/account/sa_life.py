@@ -1,4 +1,8 @@
-"""One SA's life: what its readings say has passed through it, each octet once."""
+"""One SA's life: what its readings say has passed through it, each octet once.
+
+Where packets came and nothing else happened, and that is nearly always, they are summed in an account that
+lives of one place share: one addition an SA.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,11 @@ from typing import NamedTuple, Optional
 from ipsecmon.account.path_loss import measure_path
 from ipsecmon.ipsec import SecurityAssociation
 
-__all__ = ["Life", "Passed", "measure_certain_loss", "replace_counters"]
+__all__ = ["Account", "Life", "Passed", "measure_certain_loss", "replace_counters"]
 
 _COUNTERS = ("octets", "packets", "late_packets", "replayed_packets", "integrity_failures")
-_NOTHING_ELSE = (0, 0, 0, 0, False, False, False)
+_STILL, _STILL_TOO = slice(0, 7), slice(14, 23)  # source to reqid, replay_window to encapsulation
+_TROUBLES = slice(11, 14)  # late, replayed, failed
 
 
 class Passed(NamedTuple):
@@ -35,15 +40,23 @@ class Passed(NamedTuple):
     is_bridged: bool
     read_at: int
 
-    @property
-    def is_plain(self) -> bool:
-        """Packets came, and nothing else happened."""
-        return self[3:10] == _NOTHING_ELSE
+
+@dataclass(eq=False)
+class Account:
+    """What passed through the lives that share it since it was emptied.
+
+    used_s: the last time. is_undated: of some the kernel does not tell.
+    """
+
+    octets: int = 0
+    packets: int = 0
+    used_s: int = 0
+    is_undated: bool = False
 
 
 @dataclass(eq=False)
 class Life:
-    """sa: as last booked. lost: path loss booked. read_at: the settling that did."""
+    """sa: as last booked. lost: path loss booked. read_at: the settling that did. account: once placed."""
 
     sa: SecurityAssociation
     lost: int
@@ -59,6 +72,7 @@ class Life:
     missed: int = 0  # dumps in a row without it
     came_at: int = -1  # the dump since which an event told of it
     position: int = -1  # in the last dump
+    account: Optional[Account] = None
 
     def is_of(self, sa: SecurityAssociation) -> bool:
         """Whether their ids are equal."""
@@ -74,10 +88,8 @@ class Life:
 
     def book(self, sa: SecurityAssociation, is_end: bool = False) -> Optional[Passed]:
         """A new reading. None where nothing happened."""
-        passed = self._progress(sa) if not is_end else None
-        if passed is None:
-            passed = self.tell(sa, is_end)
-            self.lost = max(self.lost, measure_certain_loss(sa, self.sa, is_end))
+        passed = self.tell(sa, is_end)
+        self.lost = max(self.lost, measure_certain_loss(sa, self.sa, is_end))
         self.sa = sa if sa.anti_replay is not None else sa._replace(anti_replay=self.sa.anti_replay)
         self.is_birth = self.is_bridging = False
         return passed
@@ -104,22 +116,33 @@ class Life:
             read_at=self.read_at,
         )
 
-    def _progress(self, sa: SecurityAssociation) -> Optional[Passed]:
-        """The common case, made quick: packets came, and nothing else happened."""
-        was, state = self.sa, sa.anti_replay
+    def advance(self, sa: SecurityAssociation) -> bool:
+        """Book a row into the account, if it is of this SA and says no more than that packets came."""
+        was, account, state = self.sa, self.account, sa.anti_replay
         octets, packets = sa.octets - was.octets, sa.packets - was.packets
         if (
-            octets <= 0
+            account is None
+            or octets <= 0
             or packets <= 0
-            or self.is_birth
             or state is None
-            or sa.late_packets != was.late_packets
-            or sa.replayed_packets != was.replayed_packets
-            or sa.integrity_failures != was.integrity_failures
+            or was.anti_replay is None
+            or state.unseen != was.anti_replay.unseen
+            or state.window != was.anti_replay.window
             or (state.window and state.highest - sa.packets - sa.late_packets - state.unseen > self.lost)
+            or sa.added_s != was.added_s
+            or sa[_TROUBLES] != was[_TROUBLES]
+            or sa[_STILL] != was[_STILL]
+            or sa[_STILL_TOO] != was[_STILL_TOO]
         ):
-            return None
-        return Passed(self, octets, packets, *_NOTHING_ELSE, self.is_bridging, self.read_at)
+            return False
+        account.octets += octets
+        account.packets += packets
+        if sa.last_used_s is None:
+            account.is_undated = True
+        elif sa.last_used_s > account.used_s:
+            account.used_s = sa.last_used_s
+        self.sa = sa
+        return True
 
 
 def measure_certain_loss(

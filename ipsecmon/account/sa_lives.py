@@ -39,7 +39,7 @@ class SaLives:
         self._order: list[Life] = []  # of the last dump
         self._rows: Optional[list[SecurityAssociation]] = None
         self._rows_s: Optional[int] = None
-        self._ended_since_dump: set[SaId] = set()
+        self._ended_since_dump: set[tuple[SaId, str]] = set()  # with the source: MOBIKE may change it alone
         self._has_missed = False  # events, since the dump that waits
         self._has_gaps = True  # some life may
         self._since_s = saved_s
@@ -61,13 +61,13 @@ class SaLives:
         return iter(self._alive.values())
 
     def touched(self) -> list[Life]:
-        """Lives that began, ended or were read with a change since this was last asked; some twice."""
+        """Lives that began, ended or of which more was read than that packets came; some twice."""
         touched, self._touched = self._touched, []
         return touched
 
     def awaited(self) -> frozenset[SaId]:
-        """Those that the last dump did not have, and whose end has not come."""
-        return frozenset(life.sa.id for life in self._alive.values() if life.missed)
+        """Those that the last dump did not have, and whose end has not come. Asked right after settle()."""
+        return frozenset(life.sa.id for life in self._alive.values() if life.read_at != self.settled)
 
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
@@ -96,7 +96,10 @@ class SaLives:
             life.has_late_gap |= not protocol or life.sa.protocol in protocols
 
     def settle(self) -> list[Passed]:
-        """What happened since the last time. All events that came before and with the dump were given."""
+        """What happened since the last time, but for what is in accounts.
+
+        All events that came before and with the dump were given.
+        """
         self.settled += 1
         if self._rows is not None:
             self._compare(self._rows)
@@ -134,9 +137,7 @@ class SaLives:
     def _compare(self, rows: list[SecurityAssociation]) -> None:
         newcomers = []
         for sa, life in self._pair(rows):
-            if life is not None and sa is life.sa:
-                self._see(life)
-            elif self._ended_since_dump and sa.id in self._ended_since_dump:
+            if self._ended_since_dump and (sa.id, sa.source) in self._ended_since_dump:
                 continue
             elif life is None:
                 newcomers.append(sa)
@@ -155,20 +156,26 @@ class SaLives:
         self._has_gaps = self._has_gaps and any(life.has_late_gap for life in self._alive.values())
 
     def _pair(self, rows: list[SecurityAssociation]) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
-        """With the lives. The kernel keeps the order of SAs: the next one is where it was, nearly always."""
+        """With the lives; but not those where at most packets came: these are dealt with.
+
+        The kernel keeps the order of SAs: the next one is where it was, nearly always.
+        """
         order, at = self._order, 0
         found: list[Life] = []
         is_as_before = len(rows) == len(order)
         for sa in rows:
             life: Optional[Life] = order[at] if at < len(order) else None
-            if life is None or life.is_over or not life.is_of(sa):
-                is_as_before = False
-                life = self._alive.get(sa.id)
-                at = at - 1 if life is None else life.position
+            if life is not None and not life.is_over and (life.sa is sa or life.advance(sa)):
+                self._see(life)
+            else:
+                if life is None or life.is_over or not life.is_of(sa):
+                    is_as_before = False
+                    life = self._alive.get(sa.id)
+                    at = at - 1 if life is None else life.position
+                yield sa, life
             at += 1
             if life is not None:
                 found.append(life)
-            yield sa, life
         if not is_as_before:
             self._order = found
             for position, life in enumerate(found):
@@ -188,7 +195,7 @@ class SaLives:
 
     def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
         """It went back to where it came from and ended there; if it did not, the next dump has it."""
-        has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost
+        has_ended = (origin.sa.id, origin.sa.source) in self._ended_since_dump and not origin.is_lost
         return has_ended and sa.packets <= origin.sa.packets and not self._has_missed
 
     def _miss(self, life: Life) -> None:
@@ -206,7 +213,7 @@ class SaLives:
         self._keep_ended(life)
 
     def _keep_ended(self, life: Life) -> None:
-        self._ended_since_dump.add(life.sa.id)
+        self._ended_since_dump.add((life.sa.id, life.sa.source))
         self._ended.add(life)
 
     def _continue(self, sa: SecurityAssociation, origin: Optional[Life]) -> Life:
@@ -217,7 +224,7 @@ class SaLives:
             self._ended.discard(origin)
         else:
             self._remove(origin)
-            self._ended_since_dump.add(origin.sa.id)
+            self._ended_since_dump.add((origin.sa.id, origin.sa.source))
         start = sa if sa.octets < origin.sa.octets else origin.sa
         return self._begin(Life(replace_counters(sa, start), origin.lost, self.settled))
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ipsecmon.account.sa_life import Life
+from ipsecmon.account.sa_life import Account, Life
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
 from ipsecmon.ipsec import SecurityAssociation
 
@@ -22,13 +22,17 @@ _HEADER_OCTETS = {2: 20, 10: 40}  # by address family: IPv4 without options, IPv
 
 @dataclass(eq=False)
 class Level:
-    """Of the SAs alive in one place. used_s: the latest that was ever told."""
+    """Of the SAs alive in one place. used_s: the latest that was ever told.
+
+    accounts: by octets of each packet's header that the SA does not count.
+    """
 
     place: Place
     sas: int = 0
     sas_without_anti_replay: int = 0
     open_packets: int = 0
     used_s: int = 0
+    accounts: dict[int, Account] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -74,6 +78,7 @@ class TunnelLevels:
                 share = None
             if not life.is_over:
                 self._refresh(share or self._give(life), life.sa)
+                life.account = None if life.is_birth or life.is_bridging else self._account(life)
 
     def relearn(self) -> None:
         """Finds all places anew, if they may be others."""
@@ -96,6 +101,10 @@ class TunnelLevels:
         share.level.sas += 1
         self._flows[share.flow] += 1
         return share
+
+    def _account(self, life: Life) -> Account:
+        share = self._shares[life]
+        return share.level.accounts.setdefault(share.header_octets, Account())
 
     def _take(self, share: Share) -> None:
         share.level.sas -= 1

@@ -8,7 +8,7 @@ by how much it may be too low at most.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
@@ -111,18 +111,22 @@ class Tunnels:
         """
         self._rules.append(rules)
         self._levels.relearn()
-        tallies: dict[Level, _Tally] = {}
+        tallies: dict[Level, _Tally] = defaultdict(_Tally)
         for passed in self._lives.settle():
             share = self._levels.share(passed.life)
-            tally = tallies.get(share.level)
-            if tally is None:
-                tally = tallies[share.level] = _Tally()
-            tally.add(passed, share.header_octets)
-            if not passed.is_plain:
-                self._add_rare(tally, passed, share)
+            tally = tallies[share.level]
+            tally.add(passed.octets, passed.packets, share.header_octets, passed.is_bridged)
+            self._add_rare(tally, passed, share)
             if passed.packets and passed.life.sa.last_used_s is None:
                 share.level.used_s = at_s
         self._levels.update(self._lives.touched())
+        for level in self._levels.all():
+            for header_octets, account in level.accounts.items():
+                if account.packets:
+                    tallies[level].add(account.octets, account.packets, header_octets, False)
+                    level.used_s = at_s if account.is_undated else max(level.used_s, account.used_s)
+                    account.octets = account.packets = 0
+                    account.is_undated = False
         for level, tally in tallies.items():
             if tally.unseen_ends:
                 self._bound(level.place, tally)
@@ -173,8 +177,7 @@ class _Tally:
     unread: int = 0
     born: set[Flow] = field(default_factory=set)
 
-    def add(self, passed: Passed, header_octets: int) -> None:
-        octets, packets = passed.octets, passed.packets
+    def add(self, octets: int, packets: int, header_octets: int, is_bridged: bool) -> None:
         if header_octets:
             derived = packets * header_octets
             self.payload_octets += octets
@@ -182,7 +185,7 @@ class _Tally:
             octets += derived
         self.octets += octets
         self.packets += packets
-        if passed.is_bridged:
+        if is_bridged:
             self.bridged_octets += octets
             self.bridged_packets += packets
 
