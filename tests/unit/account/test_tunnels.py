@@ -123,6 +123,67 @@ def test_an_sa_that_was_moved_is_not_counted_again() -> None:
     assert poll(made, sa(6000, destination="198.51.100.8"))[Place(None, Direction.OUT)].octets == 100
 
 
+def test_an_sa_that_moved_back_and_ended_there_is_not_taken_from_an_older_row() -> None:
+    made = tunnels()
+    poll(made, sa(5000, inbound=True))
+    made.dump([sa(5700, inbound=True, destination=OWN[1])], T0 + 60)
+    made.event(SaEnd(sa(5900, inbound=True), False))
+    told = [made.settle({}, T0 + 60), made.settle({}, T0 + 60)]
+    assert [(one.octets, one.unseen_ends) for one in told[0]] == [(900, 0)] and not told[1]
+    assert not poll(made) and not poll(made)
+
+
+def test_an_sa_whose_news_come_after_the_row_of_where_it_was_moved_is_one() -> None:
+    made = tunnels()
+    poll(made)
+    made.dump([sa(700, inbound=True, destination=OWN[1], added_s=T0 + 61)], T0 + 62)
+    made.event(SaNews(sa(inbound=True, added_s=T0 + 61), False))
+    told = made.settle({}, T0 + 62)
+    assert [(one.place, one.octets, one.sas, one.unseen_ends) for one in told] == [(IN, 700, 1, 0)]
+
+
+def test_an_sa_moved_by_its_source_alone_is_followed_though_its_news_were_lost() -> None:
+    made = tunnels()
+    poll(made)
+    made.event(SaNews(sa(added_s=T0 + 61), False))
+    made.dump([sa(700, added_s=T0 + 61)._replace(source=OWN[1])], T0 + 62)
+    made.event(SaEnd(sa(700, added_s=T0 + 61), False))
+    made.miss_events()
+    assert [(one.octets, one.sas) for one in made.settle({}, T0 + 62)] == [(700, 1)]
+
+
+def test_what_the_last_dump_did_not_have_is_unbounded_if_it_is_gone_after_a_restart() -> None:
+    made = tunnels()
+    poll(made)
+    made.dump([], T0 + 62)
+    made.event(SaNews(sa(added_s=T0 + 62), False))
+    made.settle({}, T0 + 62)
+    matcher = TunnelMatcher([TunnelRule("vpn", peers=frozenset((PEER,)))])
+    matcher.learn((), OWN)
+    told = poll(Tunnels(matcher, made.saved()), rules={OUT: Volume(5, 1)})[OUT]
+    assert (told.unseen_ends, told.unbounded_ends) == (1, 1)
+
+
+def test_levels_follow_what_is_learnt_and_what_is_alive() -> None:
+    matcher = TunnelMatcher([TunnelRule("vpn", peers=frozenset((PEER,)))])
+    made = Tunnels(matcher)
+    unknown = Place("vpn", Direction.UNKNOWN)
+    assert poll(made, sa(), sa(spi=0x200))[unknown].sas == 2
+    matcher.learn((), OWN)
+    assert {place: one.sas for place, one in poll(made, sa(100), sa(spi=0x200)).items()} == {OUT: 2}
+    assert poll(made, sa(300), sa(spi=0x200))[OUT].octets == 200
+    made.event(SaEnd(sa(spi=0x200), False))
+    assert poll(made, sa(300))[OUT].sas == 1
+
+
+@pytest.mark.parametrize(("told_s", "expected"), [(T0 + 7, T0 + 7), (None, T0 + 60)])
+def test_the_last_use_is_the_kernels_or_of_the_poll_that_saw_it(told_s: Optional[int], expected: int) -> None:
+    made = tunnels()
+    poll(made, sa(100))
+    for octets in (300, 500):
+        assert poll(made, sa(octets, last_used_s=told_s))[OUT].last_used_s == expected
+
+
 def test_an_end_that_is_still_on_its_way_is_waited_for() -> None:
     made = tunnels()
     poll(made, sa(100))
