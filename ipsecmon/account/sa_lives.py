@@ -39,7 +39,7 @@ class SaLives:
         self._order: list[Life] = []  # of the last dump
         self._rows: Optional[list[SecurityAssociation]] = None
         self._rows_s: Optional[int] = None
-        self._ended_since_dump: set[tuple[SaId, str]] = set()  # with the source: MOBIKE may change it alone
+        self._ended_since_dump: dict[SaId, set[str]] = {}  # with sources: moving may change this alone
         self._has_missed = False  # events, since the dump that waits
         self._has_gaps = True  # some life may
         self._since_s = saved_s
@@ -137,7 +137,7 @@ class SaLives:
     def _compare(self, rows: list[SecurityAssociation]) -> None:
         newcomers = []
         for sa, life in self._pair(rows):
-            if self._ended_since_dump and (sa.id, sa.source) in self._ended_since_dump:
+            if self._ended_since_dump and self._is_of_ended(sa):
                 continue
             elif life is None:
                 newcomers.append(sa)
@@ -181,6 +181,11 @@ class SaLives:
             for position, life in enumerate(found):
                 life.position = position
 
+    def _is_of_ended(self, sa: SecurityAssociation) -> bool:
+        """Whether the row is older than the end. If it is newer, its news tell, or else the next dump."""
+        sources = self._ended_since_dump.get(sa.id)
+        return sources is not None and (sa.source in sources or not self._has_missed)
+
     def _adopt(self, newcomers: list[SecurityAssociation], unseen: list[Life]) -> None:
         """SAs that a dump was the first to tell of."""
         if not newcomers:
@@ -195,7 +200,7 @@ class SaLives:
 
     def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
         """It went back to where it came from and ended there; if it did not, the next dump has it."""
-        has_ended = (origin.sa.id, origin.sa.source) in self._ended_since_dump and not origin.is_lost
+        has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost
         return has_ended and sa.packets <= origin.sa.packets and not self._has_missed
 
     def _miss(self, life: Life) -> None:
@@ -213,7 +218,7 @@ class SaLives:
         self._keep_ended(life)
 
     def _keep_ended(self, life: Life) -> None:
-        self._ended_since_dump.add((life.sa.id, life.sa.source))
+        self._ended_since_dump.setdefault(life.sa.id, set()).add(life.sa.source)
         self._ended.add(life)
 
     def _continue(self, sa: SecurityAssociation, origin: Optional[Life]) -> Life:
@@ -224,7 +229,7 @@ class SaLives:
             self._ended.discard(origin)
         else:
             self._remove(origin)
-            self._ended_since_dump.add((origin.sa.id, origin.sa.source))
+            self._ended_since_dump.setdefault(origin.sa.id, set()).add(origin.sa.source)
         start = sa if sa.octets < origin.sa.octets else origin.sa
         return self._begin(Life(replace_counters(sa, start), origin.lost, self.settled))
 

@@ -152,6 +152,15 @@ def test_an_sa_moved_by_its_source_alone_is_followed_though_its_news_were_lost()
     assert [(one.octets, one.sas) for one in made.settle({}, T0 + 62)] == [(700, 1)]
 
 
+def test_a_row_of_before_an_sa_was_moved_by_its_source_and_ended_is_older_than_its_end() -> None:
+    made = tunnels()
+    poll(made, sa())
+    made.dump([sa()], T0 + 62)
+    made.event(SaEnd(sa(700, used_s=T0 + 62)._replace(source=OWN[1]), False))
+    assert [(one.octets, one.sas) for one in made.settle({}, T0 + 62)] == [(700, 0)]
+    assert not poll(made) and not poll(made)
+
+
 def test_what_the_last_dump_did_not_have_is_unbounded_if_it_is_gone_after_a_restart() -> None:
     made = tunnels()
     poll(made)
