@@ -29,10 +29,11 @@ def layer(ours: str, third: Optional[str] = None) -> Layer:
 LAYERS = {
     "errors": layer("", third=""),
     "model": layer("", third="numpy"),
+    "ipsec": layer("model", third=""),
     "clock": layer("", third=""),
     "units": layer("", third=""),
-    "wire": layer("errors model units", third="numpy dpkt"),
-    "account": layer("errors model units", third="numpy"),
+    "wire": layer("errors model ipsec units", third="numpy dpkt"),
+    "account": layer("errors model ipsec units", third="numpy"),
     "sources": layer("errors model units wire clock"),
     "sinks": layer("errors model units wire clock"),
     "store": layer("errors model units clock"),
