@@ -54,13 +54,14 @@ _RESTORES = ("iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-lega
 _OWN_CHAIN = "a-([0-9a-f]{10}|(line|inner)_(in|out)|arriving|to_many|leaving)"
 _NUMBERS = re.compile(r'[0-9a-fx.:/,\[\]"]+')
 _LARGEST_SEED = 350  # octets; what is longer is slow to read, and holds nothing that the others do not
+_BOMB = "*a,*a"  # read up to its limit, which takes as long as hundreds of others: it has a case of its own
 _CASES = Path(__file__).parents[1] / "unit" / "config" / "cases"
 _FILES = [
     text
     for text in (
         path.read_bytes().decode("utf-8", "replace") for path in sorted(_CASES.glob("*/config.yaml"))
     )
-    if len(text) < _LARGEST_SEED
+    if len(text) < _LARGEST_SEED and _BOMB not in text
 ]
 _YAML = (
     ": ",
