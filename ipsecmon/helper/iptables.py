@@ -177,6 +177,8 @@ class IptablesRules:
         """Whole, of the life that we know if we know one, and no value has fallen since it was read."""
         if not now.life or (self._life and now.life != self._life) or not now.counts():
             return False
+        if now.uses_nfacct():
+            return True  # the objects count on, whatever the rules' own counters say
         totals = now.totals()
         seen = self._seen.get(family, {})
         return all(

@@ -107,6 +107,16 @@ def test_what_leaves_is_counted_once_and_replacing_rules_keeps_the_values(helper
     assert helper.rules_stand()
 
 
+def test_replaced_rules_stand_whatever_their_predecessors_had_counted(helper: Helper) -> None:
+    helper.apply_rules()
+    send_leaving(helper, 9999, 5)
+    in_namespace_of(helper, "iptables-nft -t filter -A INPUT -p udp -j ACCEPT")  # rules are looked at anew
+    assert values(helper)[OTHER] == (500, 5)
+    helper.apply_rules()
+    assert values(helper)[OTHER] == (500, 5)
+    assert helper.rules_stand()
+
+
 def test_ike_on_port_4500_is_told_behind_ip_options_too(tmp_path: Path, plan: Plan) -> None:
     """Non-ESP marker, keepalive, ESP; each without options and with a route record of 40 octets."""
     program = (
