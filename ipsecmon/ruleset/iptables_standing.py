@@ -4,8 +4,9 @@ In: iptables-save's text as values. Out: a Standing, or lines for iptables-resto
 
 Beside the sets of chains (ruleset.iptables) there are: `…life-HEX`, an empty chain that names this life
 of all counters; `…made-xLETTERS`, an empty chain that says which base chains and tables were made for
-us; `…sum`, which nothing jumps to, with one rule for each tap that holds what earlier sets of this life
-have counted. A tap's value is its rule in the sum and its rules in every set: it goes on over each change.
+us; `…sum`, which nothing jumps to, with one rule for each tap whose comment says what earlier sets of this
+life have counted (ip6tables-nft-restore 1.8.9 loses the counters it is given). A tap's value is that and its
+rules in every set: it goes on over each change.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 LETTERS = ("a", "b")
-_CARRIED = re.compile(r'--comment "?([0-9a-f]{10})"?$')
+_CARRIED = re.compile(r'--comment "?([0-9a-f]{10})-(\d+)-(\d+)"?$')
 _TAP = re.compile(r"[0-9a-f]{10}")
 _NFLOG = " -j NFLOG "
 _TABLE = "mangle"
@@ -84,12 +85,13 @@ class Standing(NamedTuple):
         for rule in self.chains.get(f"{self.prefix}sum", ()):
             carried = _CARRIED.search(rule.text)
             if carried:
-                _add(found, carried.group(1), rule)
+                digest, packets, octets = carried.groups()
+                _add(found, digest, int(packets), int(octets))
         for digest, rules in self._taps(letters):
             found.setdefault(digest, (0, 0))
             for rule in rules:
                 if _NFLOG in rule.text:
-                    _add(found, digest, rule)
+                    _add(found, digest, rule.packets, rule.octets)
         return found
 
     def _taps(self, letters: Iterable[str]) -> Iterator[tuple[str, list[SavedRule]]]:
@@ -149,7 +151,7 @@ def fold(now: Standing, letters: Iterable[str], totals: Mapping[str, tuple[int, 
     """These sets, which nothing jumps to, are taken away; totals is what the sum holds from here on."""
     name = f"{now.prefix}sum"
     rules = [
-        f"-A {name} -c {packets} {octets} -m comment --comment {digest}"
+        f"-A {name} -m comment --comment {digest}-{packets}-{octets}"
         for digest, (packets, octets) in sorted(totals.items())
     ]
     gone = [chain for letter in letters for chain in now.chains if chain.startswith(f"{now.prefix}{letter}-")]
@@ -166,6 +168,6 @@ def _deleted(names: Iterable[str]) -> list[str]:
     return [*(f"-F {name}" for name in listed), *(f"-X {name}" for name in listed)]
 
 
-def _add(totals: Totals, digest: str, rule: SavedRule) -> None:
-    packets, octets = totals.get(digest, (0, 0))
-    totals[digest] = packets + rule.packets, octets + rule.octets
+def _add(totals: Totals, digest: str, packets: int, octets: int) -> None:
+    before = totals.get(digest, (0, 0))
+    totals[digest] = before[0] + packets, before[1] + octets

@@ -22,8 +22,8 @@ TEXT = f"""
 [9:900] -A POSTROUTING -j ipsecmon_live-a-leaving
 [7:700] -A POSTROUTING -j ipsecmon-a-leaving
 [7:700] -A POSTROUTING -j mine
-[1:100] -A ipsecmon-sum -m comment --comment {WEB}
-[8:800] -A ipsecmon-sum -m comment --comment {DNS}
+[0:0] -A ipsecmon-sum -m comment --comment {WEB}-1-100
+[0:0] -A ipsecmon-sum -m comment --comment {DNS}-8-800
 [2:200] -A ipsecmon-a-{WEB} -p udp -j NFLOG --nflog-group 5600
 [3:300] -A ipsecmon-a-{WEB} ! -p udp -j NFLOG --nflog-group 5600
 [5:500] -A ipsecmon-a-{WEB} -g ipsecmon-a-{DNS}
@@ -86,7 +86,7 @@ def test_folding_writes_the_sum_and_takes_the_sets_away() -> None:
     lines = fold(read(), ["b"], {WEB: (10, 1000)})
     assert lines == [
         ":ipsecmon-sum - [0:0]",
-        f"-A ipsecmon-sum -c 10 1000 -m comment --comment {WEB}",
+        f"-A ipsecmon-sum -m comment --comment {WEB}-10-1000",
         f"-F ipsecmon-b-{WEB}",
         f"-X ipsecmon-b-{WEB}",
     ]
