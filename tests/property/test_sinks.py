@@ -15,7 +15,8 @@ from ipsecmon.sinks.influxdb_answers import Answer, check_answer
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+# without NUL, which the config refuses, and csv of Python 3.9 and 3.10 cannot read
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
 NUMBERS = st.integers(0, 2**63 - 1)
 KEYS = st.builds(CounterKey, NAMES, st.sampled_from(Direction), st.sampled_from(ObservationPoint))
 INCREMENTS = st.builds(Increment, KEYS, *[NUMBERS] * 8)

@@ -329,6 +329,7 @@ def test_an_ordinary_user_is_told_that_legacy_needs_root(tmp_path: Path, plan: P
         "from ipsecmon.errors import RulesRefused\n"
         "from ipsecmon.helper.xtables import Xtables\n"
         "table = Xtables.found('legacy', 4)\n"
+        "table.read()  # as root: all modules are loaded by now, as the next user may not read them\n"
         "os.setresuid(65534, 65534, 65534)\n"
         "try:\n  table.read()\nexcept RulesRefused as error: print(error)\n"
     )
