@@ -36,6 +36,14 @@ def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
     made.end()
 
 
+def wait_for(agent: Agent, words: str) -> None:
+    """Until they are in the log: a signal is taken when the agent's loop comes to it."""
+    deadline = time.monotonic() + 30
+    while words not in agent.log():
+        assert time.monotonic() < deadline, agent.log()
+        time.sleep(0.02)
+
+
 def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path: Path, agent: Agent) -> None:
     chance = random.Random(20)
     agent.start()
@@ -51,6 +59,7 @@ def test_twenty_reloads_under_traffic_cost_nothing(topology: Topology, tmp_path:
             agent.configure(counters=[{"name": "wrong", "match": {"proto": "udp", "prt": 1}}])
             assert "did you mean port" in agent.refused("reload")
             os.kill(agent.pid, signal.SIGHUP)
+            wait_for(agent, "config refused")
         time.sleep(chance.uniform(0, 0.4))
     sent = traffic.sent()
 
