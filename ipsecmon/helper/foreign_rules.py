@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,12 +20,9 @@ from typing import Callable, NamedTuple, Optional, TypeVar
 from ipsecmon.errors import DecodeError, SourceError
 from ipsecmon.helper.legacy_rules import legacy_rules
 from ipsecmon.helper.netfilter import SO_RCVBUFFORCE, SOL_NETLINK
+from ipsecmon.helper.netlink import Netfilter
 from ipsecmon.wire.netlink import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
     Message,
-    decode_error,
     pull_messages,
 )
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER
@@ -49,7 +45,6 @@ __all__ = ["ForeignDump", "ForeignRule", "ForeignRuleReader"]
 _ADD_MEMBERSHIP, _NFTABLES_EVENTS = 1, 7  # SOL_NETLINK; NFNLGRP_NFTABLES
 _EVENTS_BUFFER = 16 << 20  # octets: a reload of ten thousand rules between two reads
 _MAX_BIRTHS = 100_000  # rules announced between two reads; beyond, they count from their first reading
-_TIMEOUT_S = 5.0
 _RECEIVE = 1 << 17
 _TRIES = 10
 _WITHOUT_NFTABLES = (errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL, errno.EPROTONOSUPPORT)
@@ -102,15 +97,15 @@ class _NftReader:
     """Rules that log, and how each began: listening begins before the first read."""
 
     def __init__(self) -> None:
-        self._sequence = 0
         self._births: dict[_Place, _Volume] = {}
         self._known: Optional[set[str]] = None
-        self._events = _netfilter_socket()
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._events = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+        self._events.bind((0, 0))
         self._events.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _EVENTS_BUFFER)
         self._events.setsockopt(SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_EVENTS)
         self._events.setblocking(False)
-        self._socket = _netfilter_socket()
-        self._socket.settimeout(_TIMEOUT_S)
+        self._netfilter = Netfilter()
 
     def read(self, groups: frozenset[int]) -> ForeignDump:
         """Raises SourceError where rules change all the time."""
@@ -150,40 +145,31 @@ class _NftReader:
         return known is None or all(rule.born or rule.identity in known for rule in told)
 
     def _tables(self) -> list[tuple[tuple[int, str], int]]:
-        return self._dump(encode_dump_tables(self._next()), decode_table)
+        return self._dump(encode_dump_tables, decode_table)
 
     def _rules(self) -> list[list[LogRule]]:
-        return self._dump(encode_dump_rules(self._next()), _log_rules)
+        return self._dump(encode_dump_rules, _log_rules)
 
     def _objects(self, rules: list[LogRule]) -> dict[tuple[int, str, str], NamedCounter]:
         if not any(rule.object for rule in rules):
             return {}
-        found = self._dump(encode_dump_counters(self._next()), decode_table_counter)
+        found = self._dump(encode_dump_counters, decode_table_counter)
         return {(family, table, counter.name): counter for family, table, counter in found}
 
-    def _next(self) -> int:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        return self._sequence
-
-    def _dump(self, request: bytes, decode: Callable[[bytes, Message], _Decoded]) -> list[_Decoded]:
+    def _dump(
+        self, encode: Callable[[int], bytes], decode: Callable[[bytes, Message], _Decoded]
+    ) -> list[_Decoded]:
         """Raises InterruptedError where a change of rules came between."""
-        self._socket.send(request)
-        found: list[_Decoded] = []
-        interrupted = False
-        while True:
-            buffer = self._socket.recv(_RECEIVE)
-            for message in pull_messages(buffer):
-                if message.sequence != self._sequence:
-                    continue
-                interrupted = interrupted or bool(message.flags & NLM_F_DUMP_INTR)
-                if message.kind == NLMSG_ERROR:
-                    _refuse(decode_error(buffer, message))
-                    return []
-                if message.kind == NLMSG_DONE:
-                    if interrupted:
-                        raise InterruptedError
-                    return found
-                found.append(decode(buffer, message))
+        try:
+            return [decode(buffer, message) for buffer, message in self._netfilter.dump(encode)]
+        except InterruptedError:
+            raise
+        except OSError as error:
+            if error.errno in _WITHOUT_NFTABLES:
+                return []
+            if error.errno is None:  # it did not answer
+                raise
+            raise SourceError(f"the kernel refused to read rules: {error.strerror}") from error
 
     def _hear(self) -> None:
         """Take every announcement that is there."""
@@ -251,14 +237,3 @@ def _births(buffer: bytes, message: Message) -> Iterator[tuple[_Place, _Volume]]
             family, table, counter = decode_table_counter(buffer, message)
             place = (family, table, f"counter {counter.name}/{counter.handle}")
             yield place, (counter.octets, counter.packets)
-
-
-def _netfilter_socket() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
-    opened.bind((0, 0))
-    return opened
-
-
-def _refuse(code: int) -> None:
-    if code not in _WITHOUT_NFTABLES:
-        raise SourceError(f"the kernel refused to read rules: {os.strerror(code)}")

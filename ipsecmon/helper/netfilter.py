@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import socket
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
-from ipsecmon.errors import DecodeError, SourceError
-from ipsecmon.wire.netlink import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    Message,
-    decode_error,
-    pull_messages,
-)
+from ipsecmon.errors import SourceError
+from ipsecmon.helper.netlink import Netfilter
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER, encode_bind
 from ipsecmon.wire.nftables import (
     NamedCounter,
@@ -32,10 +26,7 @@ __all__ = ["CounterDump", "CounterReader", "open_nflog"]
 SO_RCVBUFFORCE = 33
 SOL_NETLINK = 270
 NETLINK_NO_ENOBUFS = 5
-_ENOENT = 2
 _DUMP_TRIES = 10  # a dump that a rule change interrupted is begun again this often
-_TIMEOUT_S = 5.0
-_RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
 
 
 def open_nflog(groups: Iterable[int], receive_buffer: int) -> socket.socket:
@@ -71,71 +62,38 @@ class CounterReader:
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self._sequence = 0
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
-        )
-        self._socket.settimeout(_TIMEOUT_S)
-        self._socket.bind((0, 0))
+        self._netfilter = Netfilter()
 
     def read(self) -> CounterDump:
         """Raises SourceError if the kernel refuses, OSError if it does not answer."""
+        try:
+            return self._read()
+        except OSError as error:
+            if error.errno is None:  # it did not answer
+                raise
+            raise SourceError(f"the kernel refused to read counters: {error.strerror}") from error
+
+    def _read(self) -> CounterDump:
         for _ in range(_DUMP_TRIES):
             before = self._generation()
             table = self._table_handle()
             if not table:
                 return CounterDump(0, before, [])
-            counters = self._dump()
-            if counters is not None and self._generation() == before:
-                return CounterDump(table, before, counters)
+            with contextlib.suppress(InterruptedError):
+                counters = self._counters()
+                if self._generation() == before:
+                    return CounterDump(table, before, counters)
         raise SourceError("rule sets change faster than counters can be read: see what reloads them")
 
     def _generation(self) -> int:
-        buffer, message = self._ask(encode_generation_request(self._next()))
-        return decode_generation(buffer, message)
+        return decode_generation(*self._netfilter.ask(encode_generation_request))
 
     def _table_handle(self) -> int:
         try:
-            buffer, message = self._ask(encode_table_request(self._table, self._next()))
+            return decode_table_handle(*self._netfilter.ask(partial(encode_table_request, self._table)))
         except FileNotFoundError:
             return 0
-        return decode_table_handle(buffer, message)
 
-    def _next(self) -> int:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        return self._sequence
-
-    def _ask(self, request: bytes) -> tuple[bytes, Message]:
-        self._socket.send(request)
-        while True:
-            buffer = self._socket.recv(_RECEIVE)
-            for message in pull_messages(buffer):
-                if message.sequence == self._sequence:
-                    _raise_error(buffer, message)
-                    return buffer, message
-
-    def _dump(self) -> list[NamedCounter] | None:
-        """None: the dump was interrupted by a change of rules."""
-        self._socket.send(encode_counter_dump(self._table, self._next()))
-        counters: list[NamedCounter] = []
-        interrupted = False
-        while True:
-            buffer = self._socket.recv(_RECEIVE)
-            for message in pull_messages(buffer):
-                if message.sequence != self._sequence:
-                    continue
-                interrupted = interrupted or bool(message.flags & NLM_F_DUMP_INTR)
-                if message.kind == NLMSG_DONE:
-                    return None if interrupted else counters
-                _raise_error(buffer, message)
-                counters.append(decode_counter(buffer, message))
-
-
-def _raise_error(buffer: bytes, message: Message) -> None:
-    if message.kind == NLMSG_ERROR:
-        code = decode_error(buffer, message)
-        if code == _ENOENT:
-            raise FileNotFoundError
-        raise SourceError(f"the kernel refused to read counters: {os.strerror(code)}")
-    if message.kind == NLMSG_DONE:
-        raise DecodeError("answer without its value", message.start)
+    def _counters(self) -> list[NamedCounter]:
+        answers = self._netfilter.dump(partial(encode_counter_dump, self._table))
+        return [decode_counter(buffer, message) for buffer, message in answers]

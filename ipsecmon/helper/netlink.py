@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-from ipsecmon.wire.netlink import NLMSG_DONE, NLMSG_ERROR, Message, decode_error, pull_messages
+from ipsecmon.wire.netlink import (
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Message,
+    decode_error,
+    pull_messages,
+)
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER
 
 __all__ = ["Netfilter"]
@@ -29,9 +37,13 @@ class Netfilter:
         return next(self._answers(encode))
 
     def dump(self, encode: Callable[[int], bytes]) -> Iterator[tuple[bytes, Message]]:
-        """Every message up to the end of the dump."""
+        """Every message up to the end of the dump. Raises InterruptedError there if a change came between."""
+        interrupted = False
         for buffer, message in self._answers(encode):
+            interrupted = interrupted or bool(message.flags & NLM_F_DUMP_INTR)
             if message.kind == NLMSG_DONE:
+                if interrupted:
+                    raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                 return
             yield buffer, message
 
