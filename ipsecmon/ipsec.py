@@ -25,6 +25,7 @@ __all__ = [
     "SaId",
     "SaNews",
     "SaSoftExpiry",
+    "SavedSas",
     "SecurityAssociation",
     "Selector",
     "Template",
@@ -152,6 +153,19 @@ class SecurityAssociation(NamedTuple):
     @property
     def id(self) -> SaId:
         return SaId(self.destination, self.spi, self.protocol, self.family, self.mark, self.added_s)
+
+
+@dataclass(frozen=True)
+class SavedSas:
+    """What an agent leaves for the next one: SAs as last counted.
+
+    since_s: the wall clock's second before they were asked for. awaited: those of them that were not there
+    then and whose end had not come.
+    """
+
+    sas: tuple[SecurityAssociation, ...] = ()
+    since_s: Optional[int] = None
+    awaited: frozenset[SaId] = frozenset()
 
 
 class Template(NamedTuple):

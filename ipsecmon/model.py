@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
     from numpy.typing import NDArray
 
 __all__ = [
+    "OTHER_PEERS",
+    "UNKNOWN_PEER",
+    "UNNAMED",
     "Batch",
     "CounterKey",
     "Counts",
@@ -27,7 +30,13 @@ __all__ = [
     "Packets",
     "Reading",
     "SelfMeasurement",
+    "TunnelIncrement",
+    "TunnelKey",
 ]
+
+
+UNNAMED = "unnamed"  # the tunnel of every SA that no counter of the config takes
+OTHER_PEERS, UNKNOWN_PEER = "others", "unknown"
 
 
 class Direction(str, enum.Enum):
@@ -96,6 +105,56 @@ class Increment:
     bridged_packets: int = 0
 
 
+class TunnelKey(NamedTuple):
+    """tunnel: a name of the config, or UNNAMED. peer: the far end's address, OTHER_PEERS or UNKNOWN_PEER."""
+
+    tunnel: str
+    peer: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class TunnelIncrement:
+    """What happened in one tunnel, with one peer, in one direction, by the counters of its SAs.
+
+    octets: inner packets, IP headers included; of these derived_octets are headers that the SA did not
+    count, payload_octets what it did count, in transport and BEET mode. bridged_*: while no agent ran.
+    error_bound_*: the true numbers are at most so much higher, because SAs, unseen_ends of them, ended
+    with no last reading; unbounded_ends of these had no rule counter either.
+    births, ends: of SAs; rekeys: births where another SA of the same flow was alive.
+    lost_packets: on the path, certain. late_packets: dropped below the replay window; replayed_packets:
+    dropped as seen before.
+
+    Levels, at the interval's end: open_packets: missing, may yet come. sas, sas_without_anti_replay (whose
+    path loss is not known): alive now. last_used_s: by the wall clock; where the kernel does not tell, of
+    the last poll that saw it used, and None before any. added_s: of the newest SA alive, None without any.
+    """
+
+    key: TunnelKey
+    octets: int = 0
+    packets: int = 0
+    payload_octets: int = 0
+    derived_octets: int = 0
+    bridged_octets: int = 0
+    bridged_packets: int = 0
+    error_bound_octets: int = 0
+    error_bound_packets: int = 0
+    unseen_ends: int = 0
+    unbounded_ends: int = 0
+    births: int = 0
+    rekeys: int = 0
+    ends: int = 0
+    lost_packets: int = 0
+    late_packets: int = 0
+    replayed_packets: int = 0
+    integrity_failures: int = 0
+    open_packets: int = 0
+    sas: int = 0
+    sas_without_anti_replay: int = 0
+    last_used_s: Optional[int] = None
+    added_s: Optional[int] = None
+
+
 @dataclass(frozen=True)
 class SelfMeasurement:
     """One number of the agent about itself: what happened in the interval, or a level at its end."""
@@ -117,6 +176,7 @@ class Batch:
 
     start_ns is unique in a store's life (a clock that steps back does not repeat one), so
     (key, start_ns) can be written twice to a time series without counting twice.
+    xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
     """
 
     router: str
@@ -124,6 +184,8 @@ class Batch:
     end_ns: int
     increments: tuple[Increment, ...]
     self_measurements: tuple[SelfMeasurement, ...] = ()
+    tunnels: tuple[TunnelIncrement, ...] = ()
+    xfrm_errors: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)

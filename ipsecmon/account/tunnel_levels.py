@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipsecmon.account.sa_life import Account, Life
-from ipsecmon.account.tunnel_match import Place, TunnelMatcher
+from ipsecmon.account.tunnel_match import TunnelMatcher
 from ipsecmon.ipsec import SecurityAssociation
+from ipsecmon.model import TunnelKey
 
 __all__ = ["Flow", "Level", "Share", "TunnelLevels"]
 
@@ -22,16 +23,17 @@ _HEADER_OCTETS = {2: 20, 10: 40}  # by address family: IPv4 without options, IPv
 
 @dataclass(eq=False)
 class Level:
-    """Of the SAs alive in one place. used_s: the latest that was ever told.
+    """Of the SAs alive under one key. used_s, added_s: the latest that were ever told.
 
     accounts: by octets of each packet's header that the SA does not count.
     """
 
-    place: Place
+    key: TunnelKey
     sas: int = 0
     sas_without_anti_replay: int = 0
     open_packets: int = 0
     used_s: int = 0
+    added_s: int = 0
     accounts: dict[int, Account] = field(default_factory=dict)
 
 
@@ -52,7 +54,7 @@ class TunnelLevels:
 
     def __init__(self, matcher: TunnelMatcher) -> None:
         self._matcher = matcher
-        self._levels: dict[Place, Level] = {}
+        self._levels: dict[TunnelKey, Level] = {}
         self._shares: dict[Life, Share] = {}
         self._flows: Counter[Flow] = Counter()
         self._learnt = matcher.learnt
@@ -90,15 +92,16 @@ class TunnelLevels:
             self.update(lives)
 
     def _found(self, sa: SecurityAssociation) -> Share:
-        place = self._matcher.place(sa)
-        level = self._levels.get(place)
+        key = self._matcher.key(sa)
+        level = self._levels.get(key)
         if level is None:
-            level = self._levels[place] = Level(place)
+            level = self._levels[key] = Level(key)
         return Share(level, sa, _flow(sa), _header_octets(sa))
 
     def _give(self, life: Life) -> Share:
         share = self._shares[life] = self._found(life.sa)
         share.level.sas += 1
+        share.level.added_s = max(share.level.added_s, life.sa.added_s)
         self._flows[share.flow] += 1
         return share
 

@@ -14,11 +14,12 @@ from functools import lru_cache
 from typing import NamedTuple, Optional, Union
 
 from ipsecmon.ipsec import Mark, Policy, SecurityAssociation, Template
-from ipsecmon.model import Direction
+from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED, Direction, TunnelKey
 
 __all__ = ["Place", "TunnelMatcher", "TunnelRule"]
 
 PLACES_KEPT = 65536  # SPIs change with every rekey
+PEERS_KEPT = 1024  # of one tunnel; the rest share one place, so that nobody's series grow without end
 UNSPECIFIED = ("0.0.0.0", "::")
 IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -41,9 +42,9 @@ class TunnelRule:
 
 
 class Place(NamedTuple):
-    """tunnel: None where no rule holds."""
+    """What one rule counter may cover. tunnel: UNNAMED where no rule holds."""
 
-    tunnel: Optional[str]
+    tunnel: str
     direction: Direction
 
 
@@ -56,7 +57,8 @@ class TunnelMatcher:
         self._policies: dict[tuple[int, int], list[tuple[Policy, Template]]] = {}
         self._own: frozenset[str] = frozenset()
         self._connections: Mapping[tuple[str, int], str] = {}
-        self._known: dict[tuple[object, ...], Place] = {}
+        self._known: dict[tuple[object, ...], TunnelKey] = {}
+        self._peers: dict[str, set[str]] = {}
 
     def learn(
         self,
@@ -76,23 +78,31 @@ class TunnelMatcher:
         self._connections = connections or {}
         self._known = {}
 
-    def place(self, sa: SecurityAssociation) -> Place:
+    def key(self, sa: SecurityAssociation) -> TunnelKey:
         """Remembered until the next learn()."""
-        key = (sa.source, sa.destination, sa.spi, sa.protocol, sa.mark, sa.reqid, sa.if_id, sa.direction)
-        place = self._known.get(key)
-        if place is None:
+        told = (sa.source, sa.destination, sa.spi, sa.protocol, sa.mark, sa.reqid, sa.if_id, sa.direction)
+        key = self._known.get(told)
+        if key is None:
             if len(self._known) >= PLACES_KEPT:
                 self._known.clear()
-            place = self._known[key] = self._find(sa)
-        return place
+            key = self._known[told] = self._find(sa)
+        return key
 
-    def _find(self, sa: SecurityAssociation) -> Place:
+    def _find(self, sa: SecurityAssociation) -> TunnelKey:
         users = list(self._users(sa))
         direction = self._direction(sa, users)
-        for rule in self._rules:
-            if self._holds(rule, sa, direction, users):
-                return Place(rule.name, direction)
-        return Place(None, direction)
+        holding = (rule.name for rule in self._rules if self._holds(rule, sa, direction, users))
+        tunnel = next(holding, UNNAMED)
+        return TunnelKey(tunnel, self._peer(tunnel, sa, direction), direction)
+
+    def _peer(self, tunnel: str, sa: SecurityAssociation, direction: Direction) -> str:
+        if direction is Direction.UNKNOWN:
+            return UNKNOWN_PEER
+        (peer,) = _peers(sa, direction)
+        peers = self._peers.setdefault(tunnel, set())
+        if len(peers) < PEERS_KEPT:
+            peers.add(peer)
+        return peer if peer in peers else OTHER_PEERS
 
     def _users(self, sa: SecurityAssociation) -> Iterator[Policy]:
         """The policies whose templates take this SA (xfrm_state_look_at and xfrm_state_ok)."""

@@ -8,18 +8,18 @@ by how much it may be too low at most.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.sa_life import Passed
 from ipsecmon.account.sa_lives import SaLives
 from ipsecmon.account.tunnel_levels import Flow, Level, Share, TunnelLevels
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
-from ipsecmon.ipsec import SaEvent, SaId, SecurityAssociation
+from ipsecmon.ipsec import SaEvent, SavedSas, SecurityAssociation
+from ipsecmon.model import TunnelIncrement
 
-__all__ = ["SavedSas", "TunnelIncrement", "Tunnels", "Volume"]
+__all__ = ["Tunnels", "Volume"]
 
 COUNTED = (50, 51)  # ESP, AH
 RULES_KEPT = 360  # settlings: an hour of 10 s; an SA that was unread for longer has no bound
@@ -30,50 +30,6 @@ class Volume(NamedTuple):
 
     octets: int
     packets: int
-
-
-@dataclass(frozen=True)
-class SavedSas:
-    """What an agent leaves for the next one."""
-
-    sas: tuple[SecurityAssociation, ...] = ()
-    since_s: Optional[int] = None
-    awaited: frozenset[SaId] = frozenset()  # read before the last settling: no bound is known for these
-
-
-@dataclass(frozen=True)
-class TunnelIncrement:
-    """What happened in one tunnel and direction. place.tunnel: None is every SA that no rule names.
-
-    octets: inner packets, IP headers included; of these derived_octets are headers that the SA did not
-    count, payload_octets what it did count, in transport and BEET mode. bridged_*: while no agent ran.
-    error_bound_*: the true numbers are at most so much higher, because SAs, unseen_ends of them, ended
-    with no last reading; unbounded_ends of these had no rule counter either.
-    lost_packets: on the path, certain; open_packets: missing, may yet come, a level.
-    sas, sas_without_anti_replay (whose path loss is not known): alive now. last_used_s: by the wall clock;
-    where the kernel does not tell, of the last poll that saw it used, and None before any.
-    """
-
-    place: Place
-    octets: int = 0
-    packets: int = 0
-    payload_octets: int = 0
-    derived_octets: int = 0
-    bridged_octets: int = 0
-    bridged_packets: int = 0
-    error_bound_octets: int = 0
-    error_bound_packets: int = 0
-    unseen_ends: int = 0
-    unbounded_ends: int = 0
-    rekeys: int = 0
-    lost_packets: int = 0
-    late_packets: int = 0
-    replayed_packets: int = 0
-    integrity_failures: int = 0
-    open_packets: int = 0
-    sas: int = 0
-    sas_without_anti_replay: int = 0
-    last_used_s: Optional[int] = None
 
 
 class Tunnels:
@@ -128,8 +84,8 @@ class Tunnels:
                     account.octets = account.packets = 0
                     account.is_undated = False
         for level, tally in tallies.items():
-            if tally.unseen_ends:
-                self._bound(level.place, tally)
+            if tally.sums["unseen_ends"]:
+                self._bound(Place(level.key.tunnel, level.key.direction), tally)
         return [
             tallies.get(level, _NOTHING).increment(level)
             for level in self._levels.all()
@@ -139,7 +95,7 @@ class Tunnels:
     def _add_rare(self, tally: _Tally, passed: Passed, share: Share) -> None:
         tally.add_rare(passed)
         if passed.is_birth:
-            tally.rekeys += self._levels.has_flow(share.flow) or share.flow in tally.born
+            tally.sums["rekeys"] += self._levels.has_flow(share.flow) or share.flow in tally.born
             tally.born.add(share.flow)
         if passed.is_unseen_end:
             tally.unread = max(tally.unread, self._lives.settled - passed.read_at)
@@ -149,63 +105,51 @@ class Tunnels:
         rules = [rules.get(place) for rules in list(self._rules)[-tally.unread :]]
         seen = [volume for volume in rules if volume is not None]
         if len(seen) < tally.unread:
-            tally.unbounded_ends = tally.unseen_ends
+            tally.sums["unbounded_ends"] = tally.sums["unseen_ends"]
             return
-        tally.error_bound_octets = sum(volume.octets for volume in seen)
-        tally.error_bound_packets = sum(volume.packets for volume in seen)
+        tally.sums["error_bound_octets"] = sum(volume.octets for volume in seen)
+        tally.sums["error_bound_packets"] = sum(volume.packets for volume in seen)
 
 
-@dataclass(eq=False)
 class _Tally:
     """An increment in the making. unread: settlings since the last reading of one that ended unseen."""
 
-    octets: int = 0
-    packets: int = 0
-    payload_octets: int = 0
-    derived_octets: int = 0
-    bridged_octets: int = 0
-    bridged_packets: int = 0
-    error_bound_octets: int = 0
-    error_bound_packets: int = 0
-    unseen_ends: int = 0
-    unbounded_ends: int = 0
-    rekeys: int = 0
-    lost_packets: int = 0
-    late_packets: int = 0
-    replayed_packets: int = 0
-    integrity_failures: int = 0
-    unread: int = 0
-    born: set[Flow] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.sums: Counter[str] = Counter()
+        self.unread = 0
+        self.born: set[Flow] = set()
 
     def add(self, octets: int, packets: int, header_octets: int, is_bridged: bool) -> None:
+        sums = self.sums
         if header_octets:
             derived = packets * header_octets
-            self.payload_octets += octets
-            self.derived_octets += derived
+            sums["payload_octets"] += octets
+            sums["derived_octets"] += derived
             octets += derived
-        self.octets += octets
-        self.packets += packets
+        sums["octets"] += octets
+        sums["packets"] += packets
         if is_bridged:
-            self.bridged_octets += octets
-            self.bridged_packets += packets
+            sums["bridged_octets"] += octets
+            sums["bridged_packets"] += packets
 
     def add_rare(self, passed: Passed) -> None:
-        self.unseen_ends += passed.is_unseen_end
-        self.lost_packets += passed.lost_packets
-        self.late_packets += passed.late_packets
-        self.replayed_packets += passed.replayed_packets
-        self.integrity_failures += passed.integrity_failures
+        self.sums["births"] += passed.is_birth
+        self.sums["ends"] += passed.is_end
+        self.sums["unseen_ends"] += passed.is_unseen_end
+        for name in _TROUBLES:
+            self.sums[name] += getattr(passed, name)
 
     def increment(self, level: Level) -> TunnelIncrement:
-        told = {name: value for name, value in vars(self).items() if name not in ("unread", "born")}
         return TunnelIncrement(
-            place=level.place,
+            key=level.key,
             open_packets=level.open_packets,
             sas=level.sas,
             sas_without_anti_replay=level.sas_without_anti_replay,
             last_used_s=level.used_s or None,
-            **told,
+            added_s=(level.added_s or None) if level.sas else None,
+            **self.sums,
         )
 
 
+_TROUBLES = ("lost_packets", "late_packets", "replayed_packets", "integrity_failures")
 _NOTHING = _Tally()

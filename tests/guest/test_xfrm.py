@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
-from ipsecmon.account.tunnels import TunnelIncrement, Tunnels, Volume
+from ipsecmon.account.tunnels import Tunnels, Volume
 from ipsecmon.ipsec import Policy, SecurityAssociation
-from ipsecmon.model import Direction
+from ipsecmon.model import Direction, TunnelIncrement
 from ipsecmon.wire.ip_xfrm_text import decode_states
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_event, decode_sa
@@ -70,7 +70,7 @@ class Reader:
                 if event is not None:
                     self.tunnels.event(event)
         rules = {place: Volume(sent["octets"], sent["packets"]) for place, sent in self.sent.items()}
-        told = {one.place: one for one in self.tunnels.settle(rules, at_s)}
+        told = {Place(one.key.tunnel, one.key.direction): one for one in self.tunnels.settle(rules, at_s)}
         for place, one in told.items():
             for name in ("octets", "packets", "error_bound_octets", "unseen_ends", "rekeys", "lost_packets"):
                 self.told[place][name] += getattr(one, name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
-from ipsecmon.account.tunnels import SavedSas, TunnelIncrement, Tunnels, Volume
+from ipsecmon.account.tunnels import Tunnels, Volume
 from ipsecmon.ipsec import (
     AntiReplay,
     Lifetime,
@@ -22,9 +22,10 @@ from ipsecmon.ipsec import (
     SaId,
     SaNews,
     SaSoftExpiry,
+    SavedSas,
     SecurityAssociation,
 )
-from ipsecmon.model import Direction
+from ipsecmon.model import Direction, TunnelIncrement
 
 __all__ = ["OWN", "PEERS", "RULES", "SimulatedAgent", "SimulatedXfrm", "State"]
 
@@ -86,6 +87,10 @@ def place_of(sa: Union[State, SecurityAssociation]) -> Place:
     if sa.source in OWN:
         return Place(f"to-{sa.destination}", Direction.OUT)
     return Place(f"to-{sa.source}", Direction.IN)
+
+
+def _place(told: TunnelIncrement) -> Place:
+    return Place(told.key.tunnel, told.key.direction)
 
 
 class SimulatedXfrm:
@@ -254,7 +259,7 @@ class SimulatedAgent:
         for one in told:
             self._sum(one)
         alive = Counter(place_of(sa) for sa in self.tunnels.saved().sas)
-        assert alive == Counter({one.place: one.sas for one in told if one.sas})
+        assert alive == Counter({_place(one): one.sas for one in told if one.sas})
         self._saved = self.tunnels.saved()
         self._rules_before = rules_now
 
@@ -278,7 +283,7 @@ class SimulatedAgent:
         return seen
 
     def _sum(self, told: TunnelIncrement) -> None:
-        total = self.totals.setdefault(told.place, Counter())
+        total = self.totals.setdefault(_place(told), Counter())
         for name in (
             "octets",
             "packets",

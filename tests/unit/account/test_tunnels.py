@@ -6,11 +6,12 @@ from typing import Any, Optional
 
 import pytest
 
+from ipsecmon.account import tunnel_match
 from ipsecmon.account.path_loss import measure_path
 from ipsecmon.account.sa_lives import SaLives
 from ipsecmon.account.sa_origins import ENDED_KEPT
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
-from ipsecmon.account.tunnels import RULES_KEPT, TunnelIncrement, Tunnels, Volume
+from ipsecmon.account.tunnels import RULES_KEPT, Tunnels, Volume
 from ipsecmon.ipsec import (
     AntiReplay,
     Mark,
@@ -23,12 +24,13 @@ from ipsecmon.ipsec import (
     Selector,
     Template,
 )
-from ipsecmon.model import Direction
+from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED, Direction, TunnelIncrement, TunnelKey
 from tests.unit.account.simulated_xfrm import OWN, State
 
 PEER = "198.51.100.7"
 T0 = 5000
 OUT, IN = Place("vpn", Direction.OUT), Place("vpn", Direction.IN)
+AWAY, HOME = TunnelKey("vpn", PEER, Direction.OUT), TunnelKey("vpn", PEER, Direction.IN)
 
 
 def sa(
@@ -52,7 +54,7 @@ def poll(
     rules: Optional[dict[Place, Volume]] = None,
 ) -> dict[Place, TunnelIncrement]:
     made.dump(rows, at_s)
-    return {one.place: one for one in made.settle(rules or {}, at_s)}
+    return {Place(one.key.tunnel, one.key.direction): one for one in made.settle(rules or {}, at_s)}
 
 
 def test_what_an_sa_had_counted_before_the_first_dump_is_a_baseline() -> None:
@@ -120,7 +122,7 @@ def test_an_sa_that_was_moved_is_not_counted_again() -> None:
     assert (told.octets, told.unseen_ends) == (700, 0)
     made.event(SaEnd(sa(5900), False))
     made.event(SaNews(sa(5900, destination="198.51.100.8"), False))
-    assert poll(made, sa(6000, destination="198.51.100.8"))[Place(None, Direction.OUT)].octets == 100
+    assert poll(made, sa(6000, destination="198.51.100.8"))[Place(UNNAMED, Direction.OUT)].octets == 100
 
 
 def test_an_sa_that_moved_back_and_ended_there_is_not_taken_from_an_older_row() -> None:
@@ -139,7 +141,7 @@ def test_an_sa_whose_news_come_after_the_row_of_where_it_was_moved_is_one() -> N
     made.dump([sa(700, inbound=True, destination=OWN[1], added_s=T0 + 61)], T0 + 62)
     made.event(SaNews(sa(inbound=True, added_s=T0 + 61), False))
     told = made.settle({}, T0 + 62)
-    assert [(one.place, one.octets, one.sas, one.unseen_ends) for one in told] == [(IN, 700, 1, 0)]
+    assert [(one.key, one.octets, one.sas, one.unseen_ends) for one in told] == [(HOME, 700, 1, 0)]
 
 
 def test_an_sa_moved_by_its_source_alone_is_followed_though_its_news_were_lost() -> None:
@@ -232,7 +234,7 @@ def test_a_flush_ends_the_sas_of_its_protocol(protocol: int, ends: int) -> None:
     made = tunnels()
     poll(made, sa(100))
     made.event(SaFlush(protocol))
-    assert poll(made).get(OUT, TunnelIncrement(OUT)).unseen_ends == ends
+    assert poll(made).get(OUT, TunnelIncrement(AWAY)).unseen_ends == ends
 
 
 def test_an_sa_that_was_only_negotiated_vanishes_without_a_word() -> None:
@@ -368,7 +370,7 @@ def test_a_direction_is_derived_and_never_guessed(
 ) -> None:
     matcher = TunnelMatcher([])
     matcher.learn(policies, own)
-    assert matcher.place(found).direction.value == direction
+    assert matcher.key(found).direction.value == direction
 
 
 @pytest.mark.parametrize(
@@ -391,22 +393,30 @@ def test_a_direction_is_derived_and_never_guessed(
 def test_a_rule_names_an_sa_when_all_its_conditions_hold(rule: TunnelRule, holds: bool) -> None:
     matcher = TunnelMatcher([rule])
     matcher.learn([policy("out", OWN[0], PEER)], OWN, {(PEER, 0x100): "berlin"})
-    assert (matcher.place(sa()).tunnel == "t") == holds
+    assert (matcher.key(sa()).tunnel == "t") == holds
 
 
 def test_subnets_are_told_from_inbound_policies_too() -> None:
     matcher = TunnelMatcher([TunnelRule("t", subnets=(("10.1.0.0/24", "10.2.0.0/24"),))])
     matcher.learn([policy("in", PEER, OWN[0], nets=NETS_IN)], ())
-    assert matcher.place(sa(inbound=True)) == Place("t", Direction.IN)
+    assert matcher.key(sa(inbound=True)) == TunnelKey("t", PEER, Direction.IN)
 
 
 def test_the_first_rule_wins_and_what_none_names_is_shown_without_a_name() -> None:
     rules = [TunnelRule("a", reqids=((1, 5),)), TunnelRule("b", peers=frozenset((PEER,)))]
     made = tunnels(*rules)
     told = poll(made, sa(), sa(spi=2, reqid=7), sa(spi=3, reqid=7, destination="198.51.100.9"))
-    assert {place.tunnel for place in told} == {"a", "b", None}
+    assert {place.tunnel for place in told} == {"a", "b", UNNAMED}
+
+
+def test_more_peers_than_are_kept_share_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnel_match, "PEERS_KEPT", 2)
+    made = TunnelMatcher(())
+    made.learn((), OWN)
+    peers = [made.key(sa(spi=spi, destination=f"192.0.2.{spi}")).peer for spi in (1, 2, 3, 1)]
+    assert peers == ["192.0.2.1", "192.0.2.2", OTHER_PEERS, "192.0.2.1"]
 
 
 def test_a_peer_is_known_even_where_the_direction_is_not() -> None:
     matcher = TunnelMatcher([TunnelRule("t", peers=frozenset((PEER,)))])
-    assert matcher.place(sa()) == Place("t", Direction.UNKNOWN)
+    assert matcher.key(sa()) == TunnelKey("t", UNKNOWN_PEER, Direction.UNKNOWN)
