@@ -7,6 +7,7 @@ inet_ntop(3) writes them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
@@ -15,6 +16,7 @@ from ipsecmon.model import Direction
 __all__ = [
     "AntiReplay",
     "Encapsulation",
+    "IkeNames",
     "Lifetime",
     "Mark",
     "Offload",
@@ -192,6 +194,13 @@ class Policy(NamedTuple):
     templates: tuple[Template, ...]
     mark: Mark = Mark(0, 0)
     if_id: int = 0
+
+
+class IkeNames(NamedTuple):
+    """Of IKE connections and of their CHILD_SAs. by_spi: (destination, SPI) to names."""
+
+    by_spi: Mapping[tuple[str, int], frozenset[str]]
+    by_reqid: Mapping[int, frozenset[str]]
 
 
 class SaNews(NamedTuple):

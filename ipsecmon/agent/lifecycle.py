@@ -25,6 +25,7 @@ from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
 from ipsecmon.agent.status import describe
+from ipsecmon.agent.tunnels import HEAR_NS
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
 from ipsecmon.model import Reading
@@ -223,6 +224,7 @@ class Agent:
             wired.copies,
             wired.rules,
             wired.interfaces,
+            wired.tunnels,
             ledger,
             intervals,
             wired.store,
@@ -230,12 +232,15 @@ class Agent:
             self._counts,
             self._keeper.check,
         )
+        wired.tunnels.start(wired.store.saved_sas())
         self._rounds = Rounds(parts, generation)
+        self._rounds.read_all()
         self._intervals = intervals
         self._reload = Reload(wired, self._keeper, self._rounds, ledger, self._loop, self._force_close)
         self._loop.watch(wired.copies, self._on_copies)
         self._due_ns = 0
         self._wait_for_boundary()
+        self._hear()
         if self._look:
             self._loop.call_at(now.monotonic_ns, self._on_look)
 
@@ -245,6 +250,11 @@ class Agent:
         if due_ns != self._due_ns:
             self._due_ns = due_ns
             self._loop.call_at(due_ns, lambda: self._on_time(due_ns))
+
+    def _hear(self) -> None:
+        """Of SAs, between two rounds."""
+        self._loop.call_at(self._clock.now().monotonic_ns + HEAR_NS, self._hear)
+        self._wired.tunnels.hear()
 
     def _on_copies(self) -> None:
         """Let more arrive and read all of it at once."""

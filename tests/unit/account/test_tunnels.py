@@ -14,6 +14,7 @@ from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import RULES_KEPT, Tunnels, Volume
 from ipsecmon.ipsec import (
     AntiReplay,
+    IkeNames,
     Mark,
     Policy,
     SaEnd,
@@ -392,8 +393,24 @@ def test_a_direction_is_derived_and_never_guessed(
 )
 def test_a_rule_names_an_sa_when_all_its_conditions_hold(rule: TunnelRule, holds: bool) -> None:
     matcher = TunnelMatcher([rule])
-    matcher.learn([policy("out", OWN[0], PEER)], OWN, {(PEER, 0x100): "berlin"})
+    matcher.learn(
+        [policy("out", OWN[0], PEER)], OWN, IkeNames({(PEER, 0x100): frozenset(("berlin", "berlin-lan"))}, {})
+    )
     assert (matcher.key(sa()).tunnel == "t") == holds
+
+
+def test_an_sa_that_no_daemon_lists_any_more_is_named_by_its_reqid() -> None:
+    matcher = TunnelMatcher([TunnelRule("t", connections=frozenset(("berlin",)))])
+    matcher.learn((), OWN, IkeNames({}, {1: frozenset(("berlin",))}))
+    assert matcher.key(sa()).tunnel == "t"
+    assert matcher.key(sa(reqid=2)).tunnel == UNNAMED
+
+
+def test_other_rules_name_what_is_alive_anew() -> None:
+    matcher = TunnelMatcher([])
+    assert matcher.key(sa()).tunnel == UNNAMED
+    matcher.change([TunnelRule("t")])
+    assert matcher.key(sa()).tunnel == "t"
 
 
 def test_subnets_are_told_from_inbound_policies_too() -> None:
