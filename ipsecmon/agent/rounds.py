@@ -143,7 +143,7 @@ class Rounds:
             self._generation = parts.check_rules(rules.missing)
 
     def read_all(self) -> None:
-        """As read(), and the SAs. Where some ended with no last reading, counters are read after that, too."""
+        """As read(), and the SAs; where some ended with no last reading, the counters again after that."""
         self.read()
         parts = self._parts
         first = last = parts.ledger.snapshot()

@@ -30,6 +30,7 @@ from tests.unit.account.simulated_xfrm import OWN, State
 
 PEER = "198.51.100.7"
 T0 = 5000
+NAMES = IkeNames({(PEER, 0x100): frozenset(("berlin", "berlin-lan"))}, {})
 OUT, IN = Place("vpn", Direction.OUT), Place("vpn", Direction.IN)
 AWAY, HOME = TunnelKey("vpn", PEER, Direction.OUT), TunnelKey("vpn", PEER, Direction.IN)
 
