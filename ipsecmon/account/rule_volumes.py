@@ -7,7 +7,8 @@ tunnel has none of its own, all IPsec of its direction bounds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Optional
 
 from ipsecmon.account.tunnel_match import Place
 from ipsecmon.account.tunnels import Volume
@@ -19,6 +20,7 @@ _BUILT_IN = ("esp", "nat-t", "inner")
 _POINTS = (ObservationPoint.WIRE, ObservationPoint.INNER)
 _WAYS = (Direction.IN, Direction.OUT)
 _NOTHING = Volume(0, 0)
+_Seen = Optional[Volume]  # None: not known
 
 
 class RuleVolumes(Mapping[Place, Volume]):
@@ -41,16 +43,24 @@ class RuleVolumes(Mapping[Place, Volume]):
 
 
 def measure_rules(
-    tunnels: Sequence[str], before: Iterable[Increment], now: Iterable[Increment]
+    tunnels: Sequence[str],
+    before: Iterable[Increment],
+    now: Iterable[Increment],
+    broken: Collection[CounterKey] = (),
 ) -> RuleVolumes:
-    """tunnels: names of the config's. before, now: what each counter had counted, summed since one start."""
+    """tunnels: names of the config's. before, now: what each counter had counted, summed since one start.
+
+    broken: counters that were made anew in between: nobody knows what passed, and they bound nothing.
+    """
     seen = _differences(before, now)
-    whole = {way: _bounds([*tunnels, *_BUILT_IN], way, seen) for way in _WAYS}
+    seen.update(dict.fromkeys(broken))
+    whole = {way: _bound([*tunnels, *_BUILT_IN], way, seen) for way in _WAYS}
     found: dict[Place, Volume] = {}
     for name in (*tunnels, UNNAMED):
         both = []
         for way in _WAYS:
-            own = _bounds([name], way, seen) or whole[way]
+            has_own = any(CounterKey(name, way, point) in seen for point in _POINTS)
+            own = _bound([name], way, seen) if has_own else whole[way]
             if own is not None:
                 found[Place(name, way)] = own
                 both.append(own)
@@ -59,9 +69,9 @@ def measure_rules(
     return RuleVolumes(frozenset(found), {place: one for place, one in found.items() if any(one)})
 
 
-def _differences(before: Iterable[Increment], now: Iterable[Increment]) -> dict[CounterKey, Volume]:
+def _differences(before: Iterable[Increment], now: Iterable[Increment]) -> dict[CounterKey, _Seen]:
     was = {one.key: one for one in before}
-    found = {}
+    found: dict[CounterKey, _Seen] = {}
     for one in now:
         earlier = was.get(one.key)
         octets, packets = (earlier.octets, earlier.packets) if earlier else (0, 0)
@@ -69,14 +79,16 @@ def _differences(before: Iterable[Increment], now: Iterable[Increment]) -> dict[
     return found
 
 
-def _bounds(names: Sequence[str], way: Direction, seen: Mapping[CounterKey, Volume]) -> Volume | None:
-    """None where none of them has a counter."""
+def _bound(names: Sequence[str], way: Direction, seen: Mapping[CounterKey, _Seen]) -> _Seen:
+    """None where none of them has a counter, or one does not know."""
     sums = []
     for point in _POINTS:
         keys = [CounterKey(name, way, point) for name in names]
         there = [seen[key] for key in keys if key in seen]
+        if None in there:
+            return None
         if there:
-            sums.append(_sum(there))
+            sums.append(_sum(one for one in there if one is not None))
     if not sums:
         return None
     return Volume(max(one.octets for one in sums), max(one.packets for one in sums))

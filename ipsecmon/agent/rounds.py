@@ -99,6 +99,7 @@ class Rounds:
         self._parts = parts
         self._generation = generation
         self._readings: dict[CounterKey, Reading] = {}
+        self._broken: set[CounterKey] = set()
         self._resources = ResourceUse()
         self._dropped_before = 0
         self._saved_steps_back = parts.intervals.steps_back
@@ -134,7 +135,9 @@ class Rounds:
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
         drained = self.drain()
-        parts.ledger.renew(self._reborn(rules.readings))
+        reborn = self._reborn(rules.readings)
+        self._broken.update(reborn)
+        parts.ledger.renew(reborn)
         uncounted = parts.ledger.advance(readings, at_ns, drained)
         if uncounted:
             parts.counts.add("rules", "uncounted-copies", uncounted)
@@ -150,7 +153,8 @@ class Rounds:
         if parts.tunnels.read():
             self.read()
             last = parts.ledger.snapshot()
-        parts.tunnels.settle(first, last)
+        parts.tunnels.settle(first, last, self._broken)
+        self._broken.clear()
 
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
         """Counters that are not the ones of the last round, though they have the same key."""

@@ -28,7 +28,7 @@ from ipsecmon.ipsec import (
     SecurityAssociation,
     XfrmErrors,
 )
-from ipsecmon.model import Increment, TunnelIncrement
+from ipsecmon.model import CounterKey, Increment, TunnelIncrement
 
 __all__ = ["HEAR_NS", "Outside", "TunnelMeter"]
 
@@ -87,6 +87,7 @@ class TunnelMeter:
         self._is_read = False
         self._sas = 0
         self._volumes_before: Sequence[Increment] = ()
+        self._broken: set[CounterKey] = set()
         self._errors: dict[str, int] = {}
         self._errors_reported: dict[str, int] = {}
         self._trouble = ""
@@ -145,16 +146,22 @@ class TunnelMeter:
         has_unheard, self._has_unheard = self._has_unheard, False
         return has_unheard
 
-    def settle(self, first: Sequence[Increment], last: Sequence[Increment]) -> None:
-        """Book what read() brought. first, last: what rule counters had counted before it and after it, since
-        the agent started.
+    def settle(
+        self, first: Sequence[Increment], last: Sequence[Increment], broken: Collection[CounterKey] = ()
+    ) -> None:
+        """Book what read() brought.
+
+        first, last: what rule counters had counted before it and after it, since the agent started. broken:
+        those that somebody made anew since the last read().
         """
+        self._broken.update(broken)
         self._errors = self._read_errors()
         if self._tunnels is None or not self._is_read:
             return
         names = [rule.name for rule in self._rules]
-        volumes = measure_rules(names, self._volumes_before, last)
+        volumes = measure_rules(names, self._volumes_before, last, self._broken)
         self._volumes_before = first
+        self._broken.clear()
         self._books.add(self._tunnels.settle(volumes, self._clock.now().wall_ns // _NS))
 
     def increments(self) -> tuple[TunnelIncrement, ...]:

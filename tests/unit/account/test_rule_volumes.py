@@ -49,3 +49,13 @@ def test_what_is_covered_and_saw_nothing_is_zero_and_what_nobody_covers_is_not_t
 
     assert found[Place("vpn", IN)] == Volume(0, 0)
     assert Place("other", IN) not in found and len(measure_rules(["vpn"], (), ())) == 0
+
+
+def test_a_counter_that_was_made_anew_bounds_nothing() -> None:
+    key = CounterKey("vpn", IN, WIRE)
+    now = counted(("vpn", IN, WIRE, 1000, 1), ("vpn", OUT, WIRE, 1000, 1), ("esp", IN, WIRE, 5, 5))
+
+    found = measure_rules(["vpn", "by-reqid"], (), now, [key])
+
+    assert Place("vpn", IN) not in found and Place("by-reqid", IN) not in found
+    assert found[Place("vpn", OUT)] == Volume(1000, 1)
