@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Bridged(NamedTuple):
-    """is_whole: every counter that was saved is still the same one, and knows all that passed."""
+    """is_whole: rule counters are the same ones as then, and know all that passed."""
 
     ledger: Ledger
     is_whole: bool
@@ -57,5 +57,5 @@ def bridge(wired: Wired, keeper: Keeper, sas: SavedSas) -> Bridged:
         wired.store.save_readings(readings, now.wall_ns)
     keeper.forget_newborn()
     ledger.close()
-    births = {one.key: one.birth for one in readings}
-    return Bridged(ledger, all(births.get(key) == one.birth for key, one in saved.items()))
+    births = {one.key: one.birth for one in rules.readings}
+    return Bridged(ledger, all(saved[key].birth == birth for key, birth in births.items() if key in saved))
