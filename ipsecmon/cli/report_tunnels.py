@@ -23,8 +23,8 @@ _HEADINGS = {
     "packets in": (Direction.IN, "packets"),
     "packets out": (Direction.OUT, "packets"),
     "unknown": (Direction.UNKNOWN, "octets"),
-    "at most more": (None, "error_bound_octets"),
-    "lost on the path": (None, "lost_packets"),
+    "error bound": (None, "error_bound_octets"),
+    "path loss": (None, "lost_packets"),
 }
 _ALWAYS = 4  # of these columns; one of the others where it is not 0 in every row
 

@@ -40,10 +40,10 @@ def _bound(direction: Direction, way: Way) -> Iterator[str]:
         ends = total.unseen_ends - total.unbounded_ends
         yield f"up to {bound} more {_WAYS[direction]}: the end of {_sas(ends)} was not seen"
     if total.unbounded_ends:
-        ends = _sas(total.unbounded_ends)
+        unbounded = _sas(total.unbounded_ends)
         yield (
-            f"more {_WAYS[direction]}, and nothing tells how much: the end of {ends} was not seen, and no "
-            "rule counts this tunnel"
+            f"more {_WAYS[direction]}, and nothing tells how much: the end of {unbounded} was not seen, "
+            "and no rule counts this tunnel"
         )
 
 

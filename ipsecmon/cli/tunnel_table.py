@@ -53,10 +53,10 @@ class _Column(NamedTuple):
 
 def print_table(answer: Answer, console: Console) -> None:
     console.print(Text(f"{printable(answer.router)}: tunnels, inside, by SA counters", style="bold"))
-    if not answer.seconds:
+    if answer.seconds:
+        _print_times(answer, console)
+    else:
         console.print("nothing is recorded yet")
-        return
-    _print_times(answer, console)
     if not answer.tunnels:
         console.print("the config names no tunnel, and no SA was seen")
         return
@@ -124,7 +124,7 @@ def _peers(told: int) -> Callable[[Tunnel, Answer], Text]:
 def _rate(direction: Direction) -> Callable[[Tunnel, Answer], Text]:
     def cell(tunnel: Tunnel, answer: Answer) -> Text:
         bits_per_s = tunnel.ways[direction].bits_per_s(answer.seconds)
-        return Text(render_rate(bits_per_s or 0), style="" if bits_per_s else "dim")
+        return _NOTHING if bits_per_s is None else Text(render_rate(bits_per_s), style=_style(bits_per_s))
 
     return cell
 
@@ -132,7 +132,7 @@ def _rate(direction: Direction) -> Callable[[Tunnel, Answer], Text]:
 def _octets(direction: Direction) -> Callable[[Tunnel, Answer], Text]:
     def cell(tunnel: Tunnel, _: Answer) -> Text:
         octets = tunnel.ways[direction].total.octets
-        return Text(render_octets(octets), style="" if octets else "dim")
+        return Text(render_octets(octets), style=_style(octets))
 
     return cell
 
@@ -152,6 +152,10 @@ def _loss(tunnel: Tunnel, _: Answer) -> Text:
 def _overhead(tunnel: Tunnel, _: Answer) -> Text:
     ratio = tunnel.overhead_ratio
     return _NOTHING if ratio is None else Text(f"{ratio - 1:.1%}")
+
+
+def _style(value: float) -> str:
+    return "" if value else "dim"
 
 
 def _percent(ratio: float) -> str:
