@@ -175,9 +175,9 @@ def _parts(
     nfmarks: Mapping[str, Optional[int]],
 ) -> Iterator[Part]:
     yield Part(Kind.IKE, groups.tap("ike", way, _WIRE))
-    for name in wire_tunnels(config.counters, peers):
+    for name, addresses in wire_tunnels(config.counters, peers).items():
         tag = nfmarks[name] if way is Direction.IN else None  # what comes out of the ESP inherits it
-        yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=peers[name], nfmark=tag)
+        yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=addresses, nfmark=tag)
     yield Part(Kind.ESP, groups.tap("esp", way, _WIRE))
     yield Part(Kind.NATT, groups.tap("nat-t", way, _WIRE))
     for counter in config.counters:

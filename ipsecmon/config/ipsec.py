@@ -63,8 +63,8 @@ class Ipsec(Section):
     )
     subnets: Annotated[tuple[Subnets, ...], OneOrMany(1), NotEmpty] = Field(
         (),
-        description="What the tunnel carries, as its IPsec policy has it: SAs whose policy lies within the two "
-        "networks, and inside the tunnel the packets between them.",
+        description="What the tunnel carries, as its IPsec policy has it: SAs whose policy lies within the "
+        "two networks, and inside the tunnel the packets between them.",
     )
     connections: Connections = Field(
         (),

@@ -24,14 +24,17 @@ def ruled_tunnels(counters: Sequence[Counter]) -> dict[str, Ipsec]:
     return {name: ipsec for name, ipsec in _tunnels(counters) if ipsec.has_rule}
 
 
-def wire_tunnels(counters: Sequence[Counter], peers: Peers) -> list[str]:
-    """Those whose ESP rules can tell, in order."""
-    seen: set[str] = set()
-    found = []
+def wire_tunnels(counters: Sequence[Counter], peers: Peers) -> dict[str, tuple[str, ...]]:
+    """Those whose ESP rules can tell, in order, with the peers that no tunnel before takes whole."""
+    found: dict[str, tuple[str, ...]] = {}
+    taken: set[str] = set()
+    shared: set[str] = set()
     for name, ipsec in _tunnels(counters):
-        if ipsec.is_by_peer_alone and seen.isdisjoint(peers.get(name, ())):
-            found.append(name)
-        seen.update(peers.get(name, ()))
+        mine = tuple(address for address in peers.get(name, ()) if address not in taken)
+        if mine and ipsec.is_by_peer_alone and shared.isdisjoint(mine):
+            found[name] = mine
+            taken.update(mine)
+        shared.update(mine)
     return found
 
 
@@ -41,7 +44,7 @@ def shadowed_tunnels(counters: Sequence[Counter], peers: Peers) -> Iterator[str]
     for name, _ in _tunnels(counters):
         for address in peers.get(name, ()):
             owner = owners[address]
-            if owner != name and owner in wire:
+            if owner != name and address in wire.get(owner, ()):
                 yield f"counter {name}: peer {address} is counter {owner}'s too, which comes first"
 
 
@@ -51,23 +54,23 @@ def untold_tunnels(counters: Sequence[Counter], peers: Peers) -> Iterator[str]:
     anyones: list[str] = []
     for name, ipsec in _tunnels(counters):
         others = [owners[address] for address in peers.get(name, ()) if owners[address] != name]
+        is_known = bool(peers.get(name)) or not ipsec.is_by_peer_alone
+        is_shadowed = bool(others) and all(owners[address] in wire for address in peers[name])
         if not ipsec.has_rule:
             yield (
                 f"counter {name}: no rule can tell a tunnel by {', '.join(ipsec.without_rule)}: its SAs "
                 "alone count it, and rules count its packets in other counters"
             )
-        elif any(other in wire for other in others):
-            continue  # shadowed
-        elif name not in wire:
+        elif name not in wire and is_known and not is_shadowed:
             shared = f", and counter {others[0]} names this peer too" if others else ""
             yield (
                 f"counter {name}: its ESP on the wire is counted in esp and nat-t: there a rule tells a "
                 f"tunnel by its peer alone{shared}"
             )
-        elif anyones:
+        elif name in wire and anyones:
             yield (
-                f"counter {name}: its ESP on the wire includes that of counter {anyones[0]} with this peer, as that "
-                "one comes first and names no peer"
+                f"counter {name}: its ESP on the wire includes that of counter {anyones[0]} with this peer, "
+                "as that one comes first and names no peer"
             )
         anyones += [] if ipsec.peers else [name]
 
