@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 
@@ -13,6 +14,7 @@ __all__ = ["PLAIN", "complaint", "find", "output", "read", "run"]
 
 _FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")  # not the caller's PATH
 _TIMEOUT_S = 30
+_READ = 1 << 16
 _MOST_COMPLAINT = 4096  # octets of stderr; a pipe holds 16 times of it, so that no program waits for us
 _KEYLIKE = re.compile("0x[0-9a-fA-F]{9}|[0-9a-fA-F]{16}")
 PLAIN = {"PATH": ":".join(_FOLDERS), "LC_ALL": "C", "TZ": "UTC0"}  # an environment
@@ -52,24 +54,35 @@ def output(name: str, *arguments: str, text: str = "") -> str:
 def read(program: str, arguments: tuple[str, ...], most: int) -> bytes:
     """All that a program says: at most so many octets. Raises SourceError where it says more, fails, or does
     not end in time."""
+    what = " ".join((program, *arguments))
     with _start(program, arguments) as running:
-        assert running.stdout is not None and running.stderr is not None
         timer = threading.Timer(_TIMEOUT_S, running.kill)
         timer.start()
-        said = running.stdout.read(most + 1)
-        if len(said) > most:
-            running.kill()
-        why = complaint(running.stderr.read(_MOST_COMPLAINT))
-        status = running.wait()
-        has_expired = not timer.is_alive()
-        timer.cancel()
-    what = " ".join((program, *arguments))
+        try:
+            said, why = _say(running, most)
+        finally:
+            timer.cancel()
     if len(said) > most:
-        raise SourceError(f"{what} says more than {most} octets")
-    if status:
-        did_not = f"it did not end within {_TIMEOUT_S} s" if has_expired else f"status {status}"
-        raise SourceError(f"{what}: {why or did_not}")
+        raise SourceError(f"{what}: says more than {most} octets")
+    if running.returncode == -signal.SIGKILL:
+        raise SourceError(f"{what}: did not end within {_TIMEOUT_S} s")
+    if running.returncode:
+        raise SourceError(f"{what}: {why or f'status {running.returncode}'}")
     return said
+
+
+def _say(running: subprocess.Popen[bytes], most: int) -> tuple[bytes, str]:
+    """What it says, up to its end, or to more than the most; and what it complains of."""
+    assert running.stdout is not None and running.stderr is not None
+    said = bytearray()
+    while len(said) <= most:
+        octets = os.read(running.stdout.fileno(), _READ)
+        if not octets:
+            break
+        said += octets
+    else:
+        running.kill()
+    return bytes(said), complaint(running.stderr.read(_MOST_COMPLAINT))
 
 
 def _start(program: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from re import Match
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.ipsec import Mark, Policy, Selector, Template
@@ -23,7 +23,7 @@ Reader = Callable[[Match[str], Fields], None]
 
 AF_INET, AF_INET6 = 2, 10
 _U32_MAX, _U8_MAX = (1 << 32) - 1, 255
-_NEEDED = ("direction", "is_socket", "is_blocking", "priority")
+_NOT_YET = -1
 _BEGINS = re.compile(r"^(?=\S)", re.MULTILINE)
 _HEAD = re.compile(NETWORKS, re.ASCII)
 
@@ -40,17 +40,16 @@ def decode_policies(text: str) -> list[Policy]:
 
 def _policy(record: str, start: int) -> Policy:
     head, *lines = record.split("\n")
-    fields: Fields = {"selector": _selector(head, start), "templates": []}
+    fields: Fields = {"selector": _selector(head, start), "templates": []}  # each name is Policy's
     offset = start + len(head) + 1
     for line in lines:
         if not _read_line(line.strip(), fields):
             raise DecodeError("line not understood", offset)
         offset += len(line) + 1
-    if any(name not in fields for name in _NEEDED) or None in fields["templates"]:
+    templates: list[Template] = fields["templates"]
+    if "priority" not in fields or any(template.protocol == _NOT_YET for template in templates):
         raise DecodeError("policy cut short", start)
-    fields.pop("_ends", None)
-    fields["templates"] = tuple(fields["templates"])
-    return Policy(**fields)
+    return Policy(**{**fields, "templates": tuple(templates)})
 
 
 def _selector(head: str, start: int) -> Selector:
@@ -73,23 +72,19 @@ def _read_line(line: str, fields: Fields) -> bool:
         return False
     try:
         known[1](matched, fields)
-    except (ValueError, KeyError, IndexError):  # a number out of its range; a line before the one it follows
+    except (ValueError, IndexError):  # a number out of its range; a line before the one that it follows
         return False
     return True
 
 
 def _head(matched: Match[str], fields: Fields) -> None:
     kind, direction, action, priority = matched.groups()
-    fields["is_socket"] = kind == "socket"
-    fields["direction"] = direction
-    fields["is_blocking"] = action == "block"
+    fields.update(is_socket=kind == "socket", direction=direction, is_blocking=action == "block")
     fields["priority"] = _number(priority, _U32_MAX)
 
 
 def _mark(matched: Match[str], fields: Fields) -> None:
-    value, mask = matched.groups()
-    if value is not None:
-        fields["mark"] = Mark(int(value, 16), int(mask, 16))
+    fields["mark"] = Mark(int(matched[1], 16), int(matched[2], 16))
 
 
 def _if_id(matched: Match[str], fields: Fields) -> None:
@@ -97,35 +92,28 @@ def _if_id(matched: Match[str], fields: Fields) -> None:
 
 
 def _template(matched: Match[str], fields: Fields) -> None:
-    """Its other lines follow; until then its place holds None."""
+    """Its protocol follows, with which it is whole."""
     source, destination = matched.groups()
     if (":" in source) != (":" in destination):
         raise ValueError("two families")
-    fields["_ends"] = source, destination, AF_INET6 if ":" in destination else AF_INET
-    fields["templates"].append(None)
+    family = AF_INET6 if ":" in destination else AF_INET
+    fields["templates"].append(Template(source, destination, family, 0, _NOT_YET, "", 0, is_optional=False))
 
 
 def _identity(matched: Match[str], fields: Fields) -> None:
     protocol, spi, reqid, mode = matched.groups()
-    source, destination, family = fields.pop("_ends")
-    fields["templates"][-1] = Template(
-        source,
-        destination,
-        family,
+    fields["templates"][-1] = fields["templates"][-1]._replace(
         spi=int(spi or "0", 16),
         protocol=PROTOCOLS[protocol] if protocol in PROTOCOLS else _number(protocol, _U8_MAX),
         mode=MODES.get(int(mode), mode) if mode.isdigit() else mode,
         reqid=_number(reqid, _U32_MAX),
-        is_optional=False,
     )
 
 
 def _level(matched: Match[str], fields: Fields) -> None:
     """The line stands only where the level is not 0, or with -s."""
-    last: Optional[Template] = fields["templates"][-1]
-    if last is None:
-        raise ValueError("level of no template")
-    fields["templates"][-1] = last._replace(is_optional=matched[1] not in ("required", "0"))
+    is_optional = matched[1] not in ("required", "0")
+    fields["templates"][-1] = fields["templates"][-1]._replace(is_optional=is_optional)
 
 
 def _number(text: str, most: int) -> int:
