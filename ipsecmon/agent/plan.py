@@ -10,10 +10,10 @@ rules are replaced must not be taken for another counter's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
-from ipsecmon.config import Config, Subnets
+from ipsecmon.config import Config, Counter, Subnets
 from ipsecmon.config import Match as ConfigMatch
 from ipsecmon.config.readers import parse_address
 from ipsecmon.config.tunnels import ruled_tunnels, wire_tunnels
@@ -21,7 +21,7 @@ from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["build_plan", "group_ranges", "line_parts", "peer_addresses"]
+__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "peer_addresses"]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
@@ -44,7 +44,7 @@ def build_plan(
     if config.rules != "managed":
         return _watching_plan(config, table)
     groups = _Groups(config, kept or {}, busy)
-    peers = peer_addresses(config, resolve)
+    peers = peer_addresses(config.counters, resolve)
     nfmarks = _nfmarks(config, list(ruled_tunnels(config.counters)))
     plan = Plan(
         table=table,
@@ -133,7 +133,7 @@ def _check_pins(
             )
 
 
-def peer_addresses(config: Config, resolve: Resolve) -> dict[str, tuple[str, ...]]:
+def peer_addresses(counters: Iterable[Counter], resolve: Resolve) -> dict[str, tuple[str, ...]]:
     """Of each tunnel that is named by peers, by the counter's name. Raises ConfigError where one has none."""
     return {
         counter.name: tuple(
@@ -141,7 +141,7 @@ def peer_addresses(config: Config, resolve: Resolve) -> dict[str, tuple[str, ...
                 address for peer in counter.ipsec.peers for address in _addresses(counter.name, peer, resolve)
             )
         )
-        for counter in config.counters
+        for counter in counters
         if counter.ipsec and counter.ipsec.peers
     }
 

@@ -25,7 +25,7 @@ from ipsecmon.agent.foreign_rules import Keeper
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.agent.rounds import Rounds
-from ipsecmon.agent.tunnel_rules import tunnel_rules
+from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
@@ -110,7 +110,7 @@ class Reload:
         outlets = wired.outlets_of(config, names)
         said = plan_changes(wired.config, config, wired.plan, plan)
         said += sink_changes(names, {outlet.name: outlet.told for outlet in outlets})
-        return _Change(config, plan, outlets, tunnel_rules(config, plan), said)
+        return _Change(config, plan, outlets, planned_rules(config, plan, resolve_host), said)
 
     def _replace_rules(self, plan: Plan) -> int:
         """The generation of the rule sets. After an error the old rules stand."""

@@ -11,10 +11,11 @@ from typing import Optional, Union
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
-from ipsecmon.agent.tunnel_rules import tunnel_rules
+from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.config import Config, SinkEntry
+from ipsecmon.config.advice import resolve_host
 from ipsecmon.helper.client import Helper
 from ipsecmon.model import CounterKey
 from ipsecmon.ruleset.model import Plan, object_name
@@ -177,7 +178,7 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
 def _tunnels(config: Config, plan: Plan, helper: Helper, counts: Counters, clock: Clock) -> TunnelMeter:
     return TunnelMeter(
         XfrmSource(helper, config.xfrm.reader, counts),
-        tunnel_rules(config, plan),
+        planned_rules(config, plan, resolve_host),
         Outside(own_addresses, IkeSource().names, read_xfrm_stat),
         counts,
         clock,

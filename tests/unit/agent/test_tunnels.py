@@ -140,14 +140,13 @@ def test_after_a_flush_the_counters_since_before_the_last_poll_are_the_bound() -
     assert world.counts.totals()["xfrm.flushes"] == 1
 
 
-def test_missed_events_are_counted_and_make_the_counters_be_read_again() -> None:
+def test_missed_events_make_the_counters_be_read_again() -> None:
     world = World(Source([sa(9000)]))
     world.poll()
     world.source.has_missed = True
     world.meter.hear()
     assert world.poll() is True
     assert world.poll() is False
-    assert world.counts.totals()["xfrm.missed-events"] == 1
 
 
 def test_what_passed_while_the_helper_was_away_comes_with_the_next_poll(
