@@ -36,8 +36,8 @@ def print_json(answer: Answer) -> None:
     found = answer.found
     document = {
         "router": answer.router,
-        "since": iso_time(found.start_ns),
-        "until": iso_time(found.last_end_ns),
+        "since": iso_time(found.start_ns) if answer.seconds else None,
+        "until": iso_time(found.last_end_ns) if answer.seconds else None,
         "seconds": answer.seconds,
         "tunnels": [_tunnel(one, answer) for one in answer.tunnels],
         "xfrm_errors": dict(found.xfrm_errors),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ipsecmon.cli.tunnel_notes import tunnel_notes
 from ipsecmon.cli.tunnel_sums import tunnels_of
-from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED
+from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED, Direction
 from tests.unit.cli.tunnel_cases import IN, NOW_S, OUT, UNKNOWN, VPN, WORST, found, row, tunnel
 
 
@@ -128,3 +131,21 @@ def test_packets_that_were_dropped_are_said() -> None:
 def test_derived_headers_are_said() -> None:
     (said,) = tunnel_notes(tunnel(row(IN, 1_024, 1, derived_octets=20, payload_octets=1_004)))
     assert said.startswith("transport or BEET mode: 20 octets of IP headers")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((VPN, "branch-berlin", UNNAMED)),
+            st.sampled_from(("203.0.113.1", "2001:db8::1", OTHER_PEERS)),
+            st.sampled_from((IN, OUT, UNKNOWN)),
+            st.integers(0, 2**62),
+        ),
+        unique_by=lambda one: one[:3],
+    )
+)
+def test_no_octet_of_the_store_is_missing_or_told_twice(keys: list[tuple[str, str, Direction, int]]) -> None:
+    rows = [row(way, octets, 1, tunnel=name, peer=peer) for name, peer, way, octets in keys]
+    told = tunnels_of(found(*rows), (VPN,), {})
+    assert sum(one.sum("octets") for one in told) == sum(octets for *_, octets in keys)
+    assert sum(one.sum("packets") for one in told) == len(keys)

@@ -80,13 +80,24 @@ def test_a_config_without_a_running_agent_lists_its_tunnels(tmp_path: Path, conf
         commit(store, batch(0))
     (tunnel,) = json.loads(run(config_file, "--json").stdout)["tunnels"]
     assert (tunnel["name"], tunnel["peers"], tunnel["in"]["octets"]) == (VPN, [], 0)
+    assert (tunnel["age_s"], tunnel["unused_s"], tunnel["path_loss_packets"]) == (None, None, 0)
     assert VPN in run(config_file).stdout
+
+
+def test_before_the_first_interval_there_are_no_times_and_rates(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    nothing = TunnelReport("", 0, 0, 0, (), ())
+    monkeypatch.setattr("ipsecmon.cli.tunnels.tunnel_report", lambda folder: nothing)
+    document = json.loads(run(config_file, "--json").stdout)
+    assert (document["since"], document["until"]) == (None, None)
+    assert document["tunnels"][0]["in"]["bits_per_s"] is None
 
 
 def test_no_store_is_said_in_one_line(config_file: Path) -> None:
     result = CliRunner().invoke(cli, ["tunnels", "-c", str(config_file)])
     assert result.exit_code == 1
-    assert result.stderr.startswith("ipsecmon: no store in ") and result.stderr.count("\n") == 1
+    assert result.output.startswith("ipsecmon: no store in ") and result.output.count("\n") == 1
 
 
 def test_now_without_an_agent_is_said_and_the_rest_is_shown(
@@ -98,8 +109,8 @@ def test_now_without_an_agent_is_said_and_the_rest_is_shown(
 
     monkeypatch.setattr("ipsecmon.cli.closing.ask", refuse)
     result = run(config_file, "--now")
-    assert "no agent is running; what is shown ends with the last closed interval" in result.stderr
-    assert VPN in result.stdout
+    assert "no agent is running; what is shown ends with the last closed interval" in result.output
+    assert VPN in result.output
 
 
 def drawn(shown: Answer, width: int) -> str:
