@@ -35,7 +35,8 @@ __all__ = ["NetlinkSaReader"]
 
 _EVENT_BUFFER = 64 << 20  # octets, of which an event takes about 2,000: more than 10 s of 500 rekeys a second
 _POLICY_BUFFER = 1 << 20  # an overrun only says that policies changed
-_RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
+_RECEIVE = 1 << 16  # octets; the kernel's dump datagrams are at most 32 KiB
+_NOTHING = bytes(_RECEIVE)
 _DUMP_TRIES = 3  # an SA that is missing in the last one is told of by its events
 
 
@@ -175,7 +176,7 @@ class NetlinkSaReader:
                 has_news = True
 
     def _empty_buffer(self) -> None:
-        self._buffer[:] = bytes(_RECEIVE)
+        self._buffer[:] = _NOTHING
 
 
 def _open(groups: int, buffer: int) -> socket.socket:

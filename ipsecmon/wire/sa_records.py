@@ -33,11 +33,8 @@ _MOVED = struct.Struct("=I3Q3I3QI")
 _NEVER = (1 << 64) - 1
 
 _KEY = itemgetter(1, 3, 4)  # destination SPI protocol: which SA, but for marks and those added again
-_ANTI_REPLAY = SecurityAssociation._fields.index("anti_replay")
-_ADDED, _WINDOW, _AFTER = (
-    SecurityAssociation._fields.index(name) for name in ("added_s", "replay_window", "offload")
-)
-_COUNTERS = SecurityAssociation._fields.index("octets")
+_STILL_FIELDS = (*range(7), 9, *range(14, 23), *range(25, len(SecurityAssociation._fields)))
+_STILL = itemgetter(*_STILL_FIELDS)
 
 Rows = Sequence[SecurityAssociation]
 Places = list[Optional[int]]
@@ -76,7 +73,7 @@ class DumpDecoder:
         self.rows: list[SecurityAssociation] = []
 
     def decode(self, records: bytes) -> DumpRecords:
-        """Rows where nothing changed are the objects of the last dump. Raises DecodeError, and keeps these."""
+        """Rows where nothing changed are the objects of the last dump. DecodeError leaves these."""
         if len(records) < _HEADER.size:
             raise DecodeError("dump cut short", len(records))
         runs, moved, told_octets, ruled_octets, has_policies = _HEADER.unpack_from(records)
@@ -176,17 +173,13 @@ def _find_places(rows: Rows, last: Rows) -> Places:
 
 
 def _has_moved_only(row: SecurityAssociation, was: SecurityAssociation) -> bool:
+    """Whether all that _MOVED does not hold is as it was."""
+    if _STILL(row) != _STILL(was):
+        return False
     state, before = row[23], was[23]
-    return (
-        row[:7] == was[:7]
-        and row[9] == was[9]
-        and row[14:23] == was[14:23]
-        and row[25:] == was[25:]
-        and (
-            state is before is None
-            or (state is not None and before is not None and state[2] == before[2] and state[4] is before[4])
-        )
-    )
+    if state is None or before is None:
+        return state is before
+    return state[2] == before[2] and state[4] is before[4]
 
 
 def _runs(places: Places) -> list[bytes]:
