@@ -1,8 +1,8 @@
 """What happened in tunnels, as points; and what happened to SAs, as events that a dashboard can write beside.
 
     measurement  tags                                          fields
-    tunnel       router, tunnel, peer, direction, observed_at  at `inner` NUMBERS and what follows them;
-                                                               at `payload` octets alone
+    tunnel       router, tunnel, peer, direction, observed_at  at `inner` NUMBERS and, where known,
+                                                               OPTIONAL_NUMBERS; at `payload` octets
     xfrm_error   router, error                                 packets
     event        router, kind, tunnel, direction               count, text, end_ms
 
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ipsecmon.model import Batch, Direction, ObservationPoint, TunnelIncrement
 from ipsecmon.sinks.point import FieldValue, SeriesPoint
 
-__all__ = ["NUMBERS", "points_of_tunnels"]
+__all__ = ["EVENT_KINDS", "NUMBERS", "OPTIONAL_NUMBERS", "points_of_tunnels"]
 
 NUMBERS = (
     "octets",
@@ -37,6 +37,7 @@ NUMBERS = (
     "integrity_failures",
     "sas_without_anti_replay",
 )
+OPTIONAL_NUMBERS = ("path_loss_packets", "path_open_packets", "unused_s", "sa_age_s")
 _NS = 10**9
 _MS_NS = 10**6
 
@@ -61,6 +62,7 @@ _OWN_KINDS: Mapping[tuple[str, str], tuple[str, _Words]] = {
         _Words("time events of SAs were missed", "times events of SAs were missed"),
     ),
 }
+EVENT_KINDS = (*_KINDS, *(kind for kind, _ in _OWN_KINDS.values()))
 
 
 def points_of_tunnels(batch: Batch) -> Iterator[SeriesPoint]:

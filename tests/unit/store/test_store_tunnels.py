@@ -28,7 +28,7 @@ from tests.unit.store.store_cases import (
 )
 
 START_NS = T0_S * NS
-FULL = TunnelIncrement(PARENT_IN, *range(1, 21), T0_S, T0_S - 60)
+FULL = replace(TunnelIncrement(PARENT_IN, *range(1, 21)), last_used_s=T0_S, added_s=T0_S - 60)
 
 
 def _peer(number: int) -> TunnelKey:
