@@ -7,6 +7,7 @@ inet_ntop(3) writes them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional, Union
 
@@ -15,6 +16,7 @@ from ipsecmon.model import Direction
 __all__ = [
     "AntiReplay",
     "Encapsulation",
+    "IkeNames",
     "Lifetime",
     "Mark",
     "Offload",
@@ -153,6 +155,16 @@ class SecurityAssociation(NamedTuple):
     @property
     def id(self) -> SaId:
         return SaId(self.destination, self.spi, self.protocol, self.family, self.mark, self.added_s)
+
+
+class IkeNames(NamedTuple):
+    """What IKE daemons call SAs: the names of the IKE connection and of the CHILD_SA.
+
+    by_spi: (destination, SPI) to names. by_reqid: for SAs that by_spi does not have.
+    """
+
+    by_spi: Mapping[tuple[str, int], frozenset[str]]
+    by_reqid: Mapping[int, frozenset[str]]
 
 
 @dataclass(frozen=True)
