@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,11 @@ from tests.unit.store.store_cases import (
 )
 
 START_NS = T0_S * NS
-FULL = replace(TunnelIncrement(PARENT_IN, *range(1, 21)), last_used_s=T0_S, added_s=T0_S - 60)
+FULL = replace(
+    TunnelIncrement(PARENT_IN, *range(1, len(fields(TunnelIncrement)) - 2)),
+    last_used_s=T0_S,
+    added_s=T0_S - 60,
+)
 
 
 def _peer(number: int) -> TunnelKey:
