@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ipsecmon.cli.ranges import Range, iso_time, local_span
 from ipsecmon.cli.render import POINTS, number, wide_console
+from ipsecmon.cli.report_tunnels import describe_tunnels, sum_directions, tunnel_section
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.store import Report, ReportRow
 
@@ -34,6 +35,7 @@ NUMBERS = (
     "bridged_octets",
     "bridged_packets",
 )
+_OF_TUNNELS = ("octets", "packets", "bridged_octets", "bridged_packets")  # of an SA no header is copied
 _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
 
 
@@ -60,19 +62,23 @@ def print_json(answer: Answer) -> None:
         ],
         "counters": [_counter(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
+        "tunnels": describe_tunnels(found.tunnels),
     }
     click.echo(json.dumps(document, indent=2))
 
 
 def print_csv(answer: Answer) -> None:
-    """Columns as the file sink's; interfaces are observed at nic. The note goes to standard error."""
+    """Columns and rows as the file sink's; interfaces are at `nic`. The note goes to standard error."""
     found = answer.found
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(("start", "end", "router", "counter", "direction", "observed_at", *NUMBERS))
+    range_ = (iso_time(found.start_ns), iso_time(found.end_ns), answer.router)
     for row in found.rows:
         key = (row.key.name, row.key.direction.value, row.key.observed_at.value)
-        numbers = [getattr(row, name) for name in NUMBERS]
-        rows.writerow((iso_time(found.start_ns), iso_time(found.end_ns), answer.router, *key, *numbers))
+        rows.writerow((*range_, *key, *(getattr(row, name) for name in NUMBERS)))
+    for one in sum_directions(found.tunnels):
+        numbers = (getattr(one, name) if name in _OF_TUNNELS else 0 for name in NUMBERS)
+        rows.writerow((*range_, one.key.tunnel, one.key.direction.value, "tunnel", *numbers))
     if answer.note:
         click.echo(f"ipsecmon: {answer.note}", err=True)
 
@@ -89,6 +95,8 @@ def print_table(answer: Answer, lines: set[str]) -> None:
     if answer.note:
         console.print(Text(answer.note, style="yellow"), soft_wrap=True)
     console.print(_table(found, lines))
+    if found.tunnels:
+        console.print(tunnel_section(found.tunnels))
 
 
 def _counter(row: ReportRow) -> dict[str, Any]:

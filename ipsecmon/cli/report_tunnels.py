@@ -14,7 +14,7 @@ from ipsecmon.cli.tunnel_json import describe_total
 from ipsecmon.cli.tunnel_sums import sum_increments
 from ipsecmon.model import UNNAMED, Direction, TunnelIncrement, TunnelKey
 
-__all__ = ["describe_tunnels", "tunnel_section"]
+__all__ = ["describe_tunnels", "sum_directions", "tunnel_section"]
 
 _Totals = Sequence[TunnelIncrement]
 _HEADINGS = {
@@ -33,13 +33,13 @@ def describe_tunnels(totals: _Totals) -> list[dict[str, Any]]:
     """For JSON, a tunnel and direction each."""
     return [
         {"name": one.key.tunnel, "direction": one.key.direction.value, **describe_total(one)}
-        for one in _by_direction(totals)
+        for one in sum_directions(totals)
     ]
 
 
 def tunnel_section(totals: _Totals) -> Table:
     """Both directions of a tunnel side by side. Not to be added to anything that rules counted."""
-    ones = _by_direction(totals)
+    ones = sum_directions(totals)
     names = sorted(dict.fromkeys(one.key.tunnel for one in ones), key=lambda name: name == UNNAMED)
     rows = {name: [_number(ones, name, *of) for of in _HEADINGS.values()] for name in names}
     shown = [at for at in range(len(_HEADINGS)) if at < _ALWAYS or any(row[at] for row in rows.values())]
@@ -52,7 +52,8 @@ def tunnel_section(totals: _Totals) -> Table:
     return table
 
 
-def _by_direction(totals: _Totals) -> _Totals:
+def sum_directions(totals: _Totals) -> _Totals:
+    """One a tunnel and direction, its peers together."""
     found: dict[TunnelKey, list[TunnelIncrement]] = {}
     for one in totals:
         found.setdefault(one.key._replace(peer=""), []).append(one)

@@ -118,7 +118,8 @@ class XfrmSource:
         heard = SaHeard(self._events, self._has_missed)
         self._events, self._has_missed = [], False
         self._counts.add("xfrm", "events", len(heard.events))
-        self._counts.add("xfrm", "missed-events", int(heard.has_missed))
+        if heard.has_missed:
+            self._counts.add("xfrm", "missed-events")
         return heard
 
     def _hear_once(self) -> bool:
