@@ -1,7 +1,9 @@
 """The second reader of SAs: `ip -s xfrm state list nokeys`, `ip xfrm policy list`, `ip -s xfrm monitor`.
 
-Gives the same values as the netlink reader, for 40 times its processor time. What ip(8) does not tell: the
-number of an unusual protocol in a selector (-1), and the ifindex of an offload (it tells the name).
+Gives the same values as the netlink reader, for many times its processor time. What ip(8) does not tell:
+the number of an unusual protocol in a selector that /etc/protocols has a name for (-1), and the ifindex of an
+offload (it tells the name). It loses events sooner than the netlink reader, as its socket has the size that
+net.core.rmem_max allows; that it did is told.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Its text holds keys, even with `nokeys`: a thread decodes it as it comes, and of the text no more is kept
 than the record that is not whole yet; none of it is in an error. The events wait, up to a limit, until they
-are asked for. A process that has ended, or says what is not understood, is replaced by another one, and
-what happened in between counts as missed.
+are asked for. A process that has ended, complains, or says what is not understood is replaced by another one,
+and what happened in between counts as missed, once.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Monitor:
             listening.close()
 
     def _listen(self) -> _Listening:
-        return _Listening(self._program, self._take, self._miss)
+        return _Listening(self._program, self._take)
 
     def _take(self, events: list[SaEvent]) -> None:
         with self._lock:
@@ -80,17 +80,12 @@ class Monitor:
             self._heard.extend(islice(events, room))
             self._has_missed = self._has_missed or len(events) > room
 
-    def _miss(self) -> None:
-        with self._lock:
-            self._has_missed = True
-
 
 class _Listening:
     """One process, and the thread that reads it. The process ends with the thread that made this."""
 
-    def __init__(self, program: str, take: Callable[[list[SaEvent]], None], miss: Callable[[], None]) -> None:
+    def __init__(self, program: str, take: Callable[[list[SaEvent]], None]) -> None:
         self._take = take
-        self._miss = miss
         self._process = _start(program)
         self._thread = threading.Thread(target=self._read, name="ip-xfrm-monitor", daemon=True)
         try:
@@ -112,23 +107,21 @@ class _Listening:
             pipe.close()
 
     def _read(self) -> None:
-        """Until the process has ended, or says what is not understood."""
+        """Until the process has ended, complains, or says what is not understood.
+
+        A "netlink receive error" is said once, but events are dropped until the socket's queue is empty: only
+        another socket surely misses none.
+        """
         stdout, stderr = _pipes(self._process)
         pending = ""
         with selectors.DefaultSelector() as ready, contextlib.suppress(DecodeError):
             ready.register(stdout, selectors.EVENT_READ)
             ready.register(stderr, selectors.EVENT_READ)
-            while True:
-                for key, _ in ready.select():
-                    octets = os.read(key.fd, _READ)
-                    if not octets and key.fileobj is stdout:
-                        return
-                    if not octets:
-                        ready.unregister(stderr)
-                    elif key.fileobj is stderr:  # such as "netlink receive error": events were lost
-                        self._miss()
-                    else:
-                        pending = self._pull(pending + octets.decode("ascii", "replace"))
+            while ready.select() == [(ready.get_key(stdout), selectors.EVENT_READ)]:
+                octets = os.read(stdout.fileno(), _READ)
+                if not octets:
+                    return
+                pending = self._pull(pending + octets.decode("ascii", "replace"))
 
     def _pull(self, text: str) -> str:
         """What is left of the text: a record that is not whole. Raises DecodeError."""

@@ -78,11 +78,10 @@ def _say(running: subprocess.Popen[bytes], most: int) -> tuple[bytes, str]:
     while len(said) <= most:
         octets = os.read(running.stdout.fileno(), _READ)
         if not octets:
-            break
+            return bytes(said), complaint(running.stderr.read(_MOST_COMPLAINT))
         said += octets
-    else:
-        running.kill()
-    return bytes(said), complaint(running.stderr.read(_MOST_COMPLAINT))
+    running.kill()
+    return bytes(said), ""
 
 
 def _start(program: str, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
