@@ -21,7 +21,7 @@ from ipsecmon.wire.netlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, deco
 from ipsecmon.wire.sa_records import MAX_POLICIES, MAX_SAS
 from ipsecmon.wire.xfrm import decode_event
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
-from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy
+from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy, policy_key
 from ipsecmon.wire.xfrm_request import (
     EVENT_GROUPS,
     NETLINK_XFRM,
@@ -56,6 +56,7 @@ class NetlinkSaReader:
         self._is_interrupted = False
         self._is_congested = False
         self._policies: Optional[list[Policy]] = None
+        self._policies_kept: dict[bytes, Policy] = {}
         self._has_policy_news = True
 
     def close(self) -> None:
@@ -148,15 +149,19 @@ class NetlinkSaReader:
 
     def _policies_once(self) -> list[Policy]:
         policies: list[Policy] = []
+        kept: dict[bytes, Policy] = {}
         try:
             for buffer, message in self._asking.dump(encode_policy_dump):
                 if message.kind == XFRM_MSG_NEWPOLICY:
-                    policies.append(decode_policy(buffer, message))
+                    key = policy_key(buffer, message)
+                    kept[key] = self._policies_kept.get(key) or decode_policy(buffer, message)
+                    policies.append(kept[key])
                 if len(policies) > MAX_POLICIES:
                     raise SourceError(f"the kernel has more than {MAX_POLICIES} IPsec policies")
         except (SourceError, DecodeError, OSError):
             self._asking.close()
             raise
+        self._policies_kept = kept
         return policies
 
     def _hear_of_policies(self) -> bool:
