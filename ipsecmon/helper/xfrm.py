@@ -1,7 +1,7 @@
 """The kernel's SAs by netlink: dumps, and what happens between them.
 
-Three sockets: one asks, one listens to SAs, one to policies. Dumps, NEWSA and DELSA carry keys: datagrams are
-received into one buffer, are decoded in place, and the buffer is emptied afterwards.
+One socket each asks for SAs and for policies, and listens to what happens to them. Dumps, NEWSA and DELSA
+carry keys: datagrams are received into one buffer and decoded in place, and the buffer is emptied afterwards.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class NetlinkSaReader:
         except OSError:
             self._listening.close()
             raise
-        self._asking = Netlink(NETLINK_XFRM)
+        self._asking, self._asking_policies = Netlink(NETLINK_XFRM), Netlink(NETLINK_XFRM)
         self._buffer = bytearray(_RECEIVE)
         self._decoder = SaDumpDecoder()
         self._is_interrupted = False
@@ -63,6 +63,7 @@ class NetlinkSaReader:
         self._listening.close()
         self._policy_news.close()
         self._asking.close()
+        self._asking_policies.close()
 
     def sas(self) -> list[SecurityAssociation]:
         """All there are; those that did not change are the objects of the last time. Raises DecodeError, and
@@ -125,6 +126,7 @@ class NetlinkSaReader:
         decoder = self._decoder
         before = decoder.decoded + decoder.reread + decoder.reused
         connection = self._asking.send(encode_sa_dump)
+        connection.setblocking(False)  # the kernel has more whenever it is asked: no poll(2) before each recv
         while True:
             datagram = memoryview(self._buffer)[: connection.recv_into(self._buffer)]
             yield datagram
@@ -151,7 +153,7 @@ class NetlinkSaReader:
         policies: list[Policy] = []
         kept: dict[bytes, Policy] = {}
         try:
-            for buffer, message in self._asking.dump(encode_policy_dump):
+            for buffer, message in self._asking_policies.dump(encode_policy_dump):
                 if message.kind == XFRM_MSG_NEWPOLICY:
                     key = policy_key(buffer, message)
                     kept[key] = self._policies_kept.get(key) or decode_policy(buffer, message)
@@ -159,7 +161,7 @@ class NetlinkSaReader:
                 if len(policies) > MAX_POLICIES:
                     raise SourceError(f"the kernel has more than {MAX_POLICIES} IPsec policies")
         except (SourceError, DecodeError, OSError):
-            self._asking.close()
+            self._asking_policies.close()
             raise
         self._policies_kept = kept
         return policies
