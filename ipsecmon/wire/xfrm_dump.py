@@ -60,8 +60,21 @@ class _Layout(NamedTuple):
     esn: Optional[int]
 
 
-# octets of the message, how it is cut, its pieces, what it says, what is still of the pieces
-_Kept = tuple[int, Callable[[Octets, int], Pieces], Pieces, SecurityAssociation, Any, _Layout]
+class _Kept:
+    """One SA. octets: of its message. still: of its pieces.
+
+    What moves is replaced here, so that the memory of the last pieces serves the next ones.
+    """
+
+    __slots__ = ("layout", "octets", "pieces", "row", "still", "unpack")
+
+    def __init__(self, layout: _Layout, octets: int, pieces: Pieces, row: SecurityAssociation) -> None:
+        self.layout = layout
+        self.octets = octets
+        self.unpack: Callable[[Octets, int], Pieces] = layout.cut.unpack_from
+        self.pieces = pieces
+        self.still = layout.still(pieces)
+        self.row = row
 
 
 class SaDumpDecoder:
@@ -87,10 +100,10 @@ class SaDumpDecoder:
             self.others = []
             for start, octets in _messages(datagram, self.others):
                 one = last[at] if at < len(last) else None
-                if one is not None and one[0] == octets and one[1](datagram, start) == one[2]:
+                if one is not None and one.octets == octets and one.unpack(datagram, start) == one.pieces:
                     reused += 1
                     at += 1
-                    row = one[3]
+                    row = one.row
                 else:
                     at, row, one = self._changed(datagram, start, octets, at)
                 rows.append(row)
@@ -114,28 +127,31 @@ class SaDumpDecoder:
         else:
             at += 1
         if one is not None:
-            return at, one[3], one
+            return at, one.row, one
         return (at, *self._anew(buffer, start, octets))
 
     def _again(self, buffer: Octets, start: int, octets: int, at: int) -> Optional[_Kept]:
         """None where it is not the SA that was kept there, or not as it was."""
         was = self._kept[at] if at < len(self._kept) else None
-        if was is None or was[0] != octets:
+        if was is None or was.octets != octets:
             return None
-        _, unpack, pieces, row, still, layout = was
-        now = unpack(buffer, start)
-        if now == pieces:
+        now = was.unpack(buffer, start)
+        if now == was.pieces:
             self.reused += 1
             return was
-        if layout.still(now) != still:
+        if was.layout.still(now) != was.still:
             return None
         self.reread += 1
-        return octets, unpack, now, _with_moved(row, layout, pieces, now), still, layout
+        was.row = _with_moved(was.row, was.layout, was.pieces, now)
+        was.pieces = now
+        return was
 
     def _find(self, buffer: Octets, start: int) -> Optional[int]:
         """Where an SA was in the last dump."""
         if self._places is None:
-            self._places = {one[2][0][_ID]: place for place, one in enumerate(self._kept) if one is not None}
+            self._places = {
+                one.pieces[0][_ID]: place for place, one in enumerate(self._kept) if one is not None
+            }
         return self._places.get(bytes(buffer[start + _ID.start : start + _ID.stop]))
 
     def _anew(self, buffer: Octets, start: int, octets: int) -> tuple[SecurityAssociation, Optional[_Kept]]:
@@ -148,8 +164,7 @@ class SaDumpDecoder:
         layout = self._layout(octets, attributes)
         if layout is None:
             return row, None
-        pieces = layout.cut.unpack_from(buffer, start)
-        return row, (octets, layout.cut.unpack_from, pieces, row, layout.still(pieces), layout)
+        return row, _Kept(layout, octets, layout.cut.unpack_from(buffer, start), row)
 
     def _layout(self, octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[_Layout]:
         layout = self._layouts.get((octets, *attributes))
