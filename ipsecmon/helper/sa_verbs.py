@@ -104,5 +104,6 @@ class SaVerbs:
             self.close()
             self._reader, self._name = self._readers[name](), name
             self._epoch = secrets.randbits(48)
+            self._rows, self._policies = [], []
             self._number += 1  # what was answered by another one is not built upon
         return self._reader

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from itertools import islice
 from typing import Optional
 
 from ipsecmon.errors import DecodeError, SourceError
@@ -37,6 +38,7 @@ _EVENT_BUFFER = 64 << 20  # octets, of which an event takes about 2,000: more th
 _POLICY_BUFFER = 1 << 20  # an overrun only says that policies changed
 _RECEIVE = 1 << 16  # octets; the kernel's dump datagrams are at most 32 KiB
 _NOTHING = bytes(_RECEIVE)
+_POLICY_NEWS = 10_000  # datagrams at once; more are left for the next time
 _DUMP_TRIES = 3  # an SA that is missing in the last one is told of by its events
 
 
@@ -132,14 +134,13 @@ class NetlinkSaReader:
             yield datagram
             if decoder.decoded + decoder.reread + decoder.reused - before > MAX_SAS:
                 raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
-            first = next(pull_messages(datagram))
-            for message in (first, *decoder.others):
+            for message in (*islice(pull_messages(datagram), 1), *decoder.others):
                 self._is_interrupted |= bool(message.flags & NLM_F_DUMP_INTR)
-                if message.kind == NLMSG_DONE:
-                    return
-                if message.kind == NLMSG_ERROR:
+                if message.kind in (NLMSG_DONE, NLMSG_ERROR):
                     code = decode_error(datagram, message)
-                    raise OSError(code, os.strerror(code))
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return
 
     def _dump_policies(self) -> list[Policy]:
         for _ in range(_DUMP_TRIES):
@@ -168,7 +169,7 @@ class NetlinkSaReader:
 
     def _hear_of_policies(self) -> bool:
         has_news = False
-        while True:
+        for _ in range(_POLICY_NEWS):
             try:
                 length = self._policy_news.recv_into(self._buffer)
                 kinds = (found.kind for found in pull_messages(memoryview(self._buffer)[:length]))
@@ -181,6 +182,7 @@ class NetlinkSaReader:
                 if error.errno != errno.ENOBUFS:
                     raise
                 has_news = True
+        return True
 
     def _empty_buffer(self) -> None:
         self._buffer[:] = _NOTHING

@@ -185,7 +185,7 @@ def _messages(buffer: Octets, others: list[Message]) -> Iterator[tuple[int, int]
         if kind == XFRM_MSG_NEWSA:
             yield start + 16, length - 16
         else:
-            others.extend(pull_messages(buffer[start : start + length], 0))
+            others.append(next(pull_messages(buffer, start)))
         start += (length + 3) & ~3
     for _ in pull_messages(buffer, start):  # there is none: it says what is wrong
         break
