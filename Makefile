@@ -88,7 +88,7 @@ bench: venv
 	@$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(ARGS)
 
 bench-guest: venv
-	@$(AS_ROOT) tests/guest/run-guest -t 500 '$(VENV)/bin/python -m tests.guest.bench_xfrm $(or $(ARGS),2000 10000)'
+	@$(AS_ROOT) tests/guest/run-guest -t 900 '$(VENV)/bin/python -m tests.guest.bench_xfrm $(or $(ARGS),2000 10000)'
 
 fuzz: venv
 	@$(VENV)/bin/python -m tests.fuzz $(ARGS)

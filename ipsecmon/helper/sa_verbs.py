@@ -8,6 +8,7 @@ as anything but a key and a number.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import re
 import secrets
@@ -72,19 +73,24 @@ class SaVerbs:
 
     def _dump(self, name: str, known: int) -> Answer:
         reader = self._open(name)
-        rows = reader.sas()
-        if len(rows) > MAX_SAS:
-            raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
-        policies = reader.policies()
-        is_known = known == self._number
+        gc.disable()  # many new values, none of them in a cycle: looking for these costs a quarter of all
+        try:
+            rows, policies = reader.sas(), reader.policies()
+            return self._told(rows, policies, is_known=known == self._number)
+        finally:
+            gc.enable()
+
+    def _told(
+        self, rows: list[SecurityAssociation], policies: Optional[list[Policy]], is_known: bool
+    ) -> Answer:
         if policies is not None:
             self._policies = policies
         elif not is_known:
             policies = self._policies
-        try:
-            body = encode_dump(rows, self._rows if is_known else (), policies)
-        finally:  # policies that were not told now are told with all the rest
-            self._number += 1
+        self._number += 1  # what cannot be told now is told with all the rest
+        if len(rows) > MAX_SAS:
+            raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
+        body = encode_dump(rows, self._rows if is_known else (), policies)
         self._rows = rows
         return {"dump": self._number, "epoch": self._epoch, "body": body}
 
@@ -98,5 +104,6 @@ class SaVerbs:
             self.close()
             self._reader, self._name = self._readers[name](), name
             self._epoch = secrets.randbits(48)
+            self._rows, self._policies = [], []
             self._number += 1  # what was answered by another one is not built upon
         return self._reader

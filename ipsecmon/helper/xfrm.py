@@ -1,7 +1,7 @@
 """The kernel's SAs by netlink: dumps, and what happens between them.
 
-Three sockets: one asks, one listens to SAs, one to policies. Dumps, NEWSA and DELSA carry keys: datagrams are
-received into one buffer, are decoded in place, and the buffer is emptied afterwards.
+One socket each asks for SAs and for policies, and listens to what happens to them. Dumps, NEWSA and DELSA
+carry keys: datagrams are received into one buffer and decoded in place, and the buffer is emptied afterwards.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from itertools import islice
 from typing import Optional
 
 from ipsecmon.errors import DecodeError, SourceError
@@ -21,7 +22,7 @@ from ipsecmon.wire.netlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, deco
 from ipsecmon.wire.sa_records import MAX_POLICIES, MAX_SAS
 from ipsecmon.wire.xfrm import decode_event
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
-from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy
+from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy, policy_key
 from ipsecmon.wire.xfrm_request import (
     EVENT_GROUPS,
     NETLINK_XFRM,
@@ -37,6 +38,7 @@ _EVENT_BUFFER = 64 << 20  # octets, of which an event takes about 2,000: more th
 _POLICY_BUFFER = 1 << 20  # an overrun only says that policies changed
 _RECEIVE = 1 << 16  # octets; the kernel's dump datagrams are at most 32 KiB
 _NOTHING = bytes(_RECEIVE)
+_POLICY_NEWS = 10_000  # datagrams at once; more are left for the next time
 _DUMP_TRIES = 3  # an SA that is missing in the last one is told of by its events
 
 
@@ -50,18 +52,20 @@ class NetlinkSaReader:
         except OSError:
             self._listening.close()
             raise
-        self._asking = Netlink(NETLINK_XFRM)
+        self._asking, self._asking_policies = Netlink(NETLINK_XFRM), Netlink(NETLINK_XFRM)
         self._buffer = bytearray(_RECEIVE)
         self._decoder = SaDumpDecoder()
         self._is_interrupted = False
         self._is_congested = False
         self._policies: Optional[list[Policy]] = None
+        self._policies_kept: dict[bytes, Policy] = {}
         self._has_policy_news = True
 
     def close(self) -> None:
         self._listening.close()
         self._policy_news.close()
         self._asking.close()
+        self._asking_policies.close()
 
     def sas(self) -> list[SecurityAssociation]:
         """All there are; those that did not change are the objects of the last time. Raises DecodeError, and
@@ -124,19 +128,19 @@ class NetlinkSaReader:
         decoder = self._decoder
         before = decoder.decoded + decoder.reread + decoder.reused
         connection = self._asking.send(encode_sa_dump)
+        connection.setblocking(False)  # the kernel has more whenever it is asked: no poll(2) before each recv
         while True:
             datagram = memoryview(self._buffer)[: connection.recv_into(self._buffer)]
             yield datagram
             if decoder.decoded + decoder.reread + decoder.reused - before > MAX_SAS:
                 raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
-            first = next(pull_messages(datagram))
-            for message in (first, *decoder.others):
+            for message in (*islice(pull_messages(datagram), 1), *decoder.others):
                 self._is_interrupted |= bool(message.flags & NLM_F_DUMP_INTR)
-                if message.kind == NLMSG_DONE:
-                    return
-                if message.kind == NLMSG_ERROR:
+                if message.kind in (NLMSG_DONE, NLMSG_ERROR):
                     code = decode_error(datagram, message)
-                    raise OSError(code, os.strerror(code))
+                    if code:
+                        raise OSError(code, os.strerror(code))
+                    return
 
     def _dump_policies(self) -> list[Policy]:
         for _ in range(_DUMP_TRIES):
@@ -148,20 +152,24 @@ class NetlinkSaReader:
 
     def _policies_once(self) -> list[Policy]:
         policies: list[Policy] = []
+        kept: dict[bytes, Policy] = {}
         try:
-            for buffer, message in self._asking.dump(encode_policy_dump):
+            for buffer, message in self._asking_policies.dump(encode_policy_dump):
                 if message.kind == XFRM_MSG_NEWPOLICY:
-                    policies.append(decode_policy(buffer, message))
+                    key = policy_key(buffer, message)
+                    kept[key] = self._policies_kept.get(key) or decode_policy(buffer, message)
+                    policies.append(kept[key])
                 if len(policies) > MAX_POLICIES:
                     raise SourceError(f"the kernel has more than {MAX_POLICIES} IPsec policies")
         except (SourceError, DecodeError, OSError):
-            self._asking.close()
+            self._asking_policies.close()
             raise
+        self._policies_kept = kept
         return policies
 
     def _hear_of_policies(self) -> bool:
         has_news = False
-        while True:
+        for _ in range(_POLICY_NEWS):
             try:
                 length = self._policy_news.recv_into(self._buffer)
                 kinds = (found.kind for found in pull_messages(memoryview(self._buffer)[:length]))
@@ -174,6 +182,7 @@ class NetlinkSaReader:
                 if error.errno != errno.ENOBUFS:
                     raise
                 has_news = True
+        return True
 
     def _empty_buffer(self) -> None:
         self._buffer[:] = _NOTHING

@@ -43,7 +43,7 @@ _MOVING = {XFRMA_LASTUSED: ("Q", 1), XFRMA_REPLAY_VAL: ("3I", 3), XFRMA_REPLAY_E
 
 Pieces = tuple[Any, ...]
 
-_FIRST_COUNTER, _USED, _END_COUNTER, _ANTI_REPLAY, _LAST_USED = (
+_FIRST_COUNTER, _USED, _WINDOW, _ANTI_REPLAY, _LAST_USED = (
     SecurityAssociation._fields.index(name)
     for name in ("octets", "used_s", "replay_window", "anti_replay", "last_used_s")
 )
@@ -60,7 +60,21 @@ class _Layout(NamedTuple):
     esn: Optional[int]
 
 
-_Kept = tuple[_Layout, Pieces, Any, SecurityAssociation]  # what is still, too
+class _Kept:
+    """One SA. octets: of its message. still: of its pieces.
+
+    What moves is replaced here, so that the memory of the last pieces serves the next ones.
+    """
+
+    __slots__ = ("layout", "octets", "pieces", "row", "still", "unpack")
+
+    def __init__(self, layout: _Layout, octets: int, pieces: Pieces, row: SecurityAssociation) -> None:
+        self.layout = layout
+        self.octets = octets
+        self.unpack: Callable[[Octets, int], Pieces] = layout.cut.unpack_from
+        self.pieces = pieces
+        self.still = layout.still(pieces)
+        self.row = row
 
 
 class SaDumpDecoder:
@@ -81,45 +95,63 @@ class SaDumpDecoder:
         rows: list[SecurityAssociation] = []
         kept: list[Optional[_Kept]] = []
         self._places = None
-        at: int = 0
-        place: Optional[int]
+        last, at, reused = self._kept, 0, 0
         for datagram in datagrams:
             self.others = []
             for start, octets in _messages(datagram, self.others):
-                place = at
-                one = self._again(datagram, start, octets, place)
-                if one is None:
-                    place = self._find(datagram, start)
-                    one = self._again(datagram, start, octets, place)
-                at = at if place is None else place + 1
-                if one is None:
-                    row, one = self._anew(datagram, start, octets)
+                one = last[at] if at < len(last) else None
+                if one is not None and one.octets == octets and one.unpack(datagram, start) == one.pieces:
+                    reused += 1
+                    at += 1
+                    row = one.row
                 else:
-                    row = one[3]
+                    at, row, one = self._changed(datagram, start, octets, at)
                 rows.append(row)
                 kept.append(one)
+            self.reused += reused
+            reused = 0
         self._kept = kept[:SAS_KEPT]
         return rows
 
-    def _again(self, buffer: Octets, start: int, octets: int, at: Optional[int]) -> Optional[_Kept]:
+    def _changed(
+        self, buffer: Octets, start: int, octets: int, at: int
+    ) -> tuple[int, SecurityAssociation, Optional[_Kept]]:
+        """An SA that is not just as the one that was kept there. And where the next one is expected."""
+        one = self._again(buffer, start, octets, at)
+        if one is None:
+            place = self._find(buffer, start)
+            if place is not None:
+                at = place
+                one = self._again(buffer, start, octets, at)
+                at += 1
+        else:
+            at += 1
+        if one is not None:
+            return at, one.row, one
+        return (at, *self._anew(buffer, start, octets))
+
+    def _again(self, buffer: Octets, start: int, octets: int, at: int) -> Optional[_Kept]:
         """None where it is not the SA that was kept there, or not as it was."""
-        was = self._kept[at] if at is not None and at < len(self._kept) else None
-        if was is None or was[0][0] != octets:
+        was = self._kept[at] if at < len(self._kept) else None
+        if was is None or was.octets != octets:
             return None
-        layout, pieces, still, row = was
-        now = layout[1].unpack_from(buffer, start)
-        if now == pieces:
+        now = was.unpack(buffer, start)
+        if now == was.pieces:
             self.reused += 1
             return was
-        if layout[2](now) != still:
+        if was.layout.still(now) != was.still:
             return None
         self.reread += 1
-        return layout, now, still, _with_moved(row, layout, pieces, now)
+        was.row = _with_moved(was.row, was.layout, was.pieces, now)
+        was.pieces = now
+        return was
 
     def _find(self, buffer: Octets, start: int) -> Optional[int]:
         """Where an SA was in the last dump."""
         if self._places is None:
-            self._places = {one[1][0][_ID]: place for place, one in enumerate(self._kept) if one is not None}
+            self._places = {
+                one.pieces[0][_ID]: place for place, one in enumerate(self._kept) if one is not None
+            }
         return self._places.get(bytes(buffer[start + _ID.start : start + _ID.stop]))
 
     def _anew(self, buffer: Octets, start: int, octets: int) -> tuple[SecurityAssociation, Optional[_Kept]]:
@@ -132,8 +164,7 @@ class SaDumpDecoder:
         layout = self._layout(octets, attributes)
         if layout is None:
             return row, None
-        pieces = layout.cut.unpack_from(buffer, start)
-        return row, (layout, pieces, layout.still(pieces), row)
+        return row, _Kept(layout, octets, layout.cut.unpack_from(buffer, start), row)
 
     def _layout(self, octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[_Layout]:
         layout = self._layouts.get((octets, *attributes))
@@ -154,7 +185,7 @@ def _messages(buffer: Octets, others: list[Message]) -> Iterator[tuple[int, int]
         if kind == XFRM_MSG_NEWSA:
             yield start + 16, length - 16
         else:
-            others.extend(pull_messages(buffer[start : start + length], 0))
+            others.append(next(pull_messages(buffer, start)))
         start += (length + 3) & ~3
     for _ in pull_messages(buffer, start):  # there is none: it says what is wrong
         break
@@ -192,26 +223,27 @@ def _cut(octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[
 def _with_moved(row: SecurityAssociation, layout: _Layout, was: Pieces, now: Pieces) -> SecurityAssociation:
     """The SA with what its counters and its window say now. tuple's own constructor is the quickest."""
     fields: list[Any] = list(row)
-    fields[_FIRST_COUNTER:_END_COUNTER] = now[1:8]
+    fields[_FIRST_COUNTER:_WINDOW] = now[1:8]
     fields[_USED] = now[4] or None
     _, _, _, used, replay, esn = layout
     if used is not None:
         fields[_LAST_USED] = now[used]
     if replay is not None:
-        fields[_ANTI_REPLAY] = _replay(now[replay : replay + 3], was[replay : replay + 3], row)
+        fields[_ANTI_REPLAY] = _replay(now, was, replay, row)
     elif esn is not None and now[esn] != was[esn]:
         fields[_ANTI_REPLAY] = _esn(now[esn], row)
     return tuple.__new__(SecurityAssociation, fields)
 
 
-def _replay(now: Pieces, was: Pieces, row: SecurityAssociation) -> Optional[AntiReplay]:
+def _replay(now: Pieces, was: Pieces, at: int, row: SecurityAssociation) -> Optional[AntiReplay]:
     """Numbers that come in order, to a window full of them, leave the count of unseen ones as it is."""
-    if now == was:
-        return row.anti_replay
-    sent, highest, bitmap = now
+    sent, highest, bitmap = now[at : at + 3]
     window, state = row.replay_window, row.anti_replay
-    if state is not None and bitmap == was[2] and was[1] >= window and highest >= window:
-        return tuple.__new__(AntiReplay, (highest, sent, window, state[3], False))
+    if bitmap == was[at + 2] and state is not None:
+        if highest == was[at + 1] and sent == was[at]:
+            return state
+        if was[at + 1] >= window and highest >= window:
+            return tuple.__new__(AntiReplay, (highest, sent, window, state[3], False))
     return decode_anti_replay(sent, highest, bitmap, window)
 
 

@@ -18,7 +18,7 @@ from ipsecmon.wire.xfrm_layout import (
     decode_unsigned,
 )
 
-__all__ = ["XFRM_MSG_NEWPOLICY", "decode_policy"]
+__all__ = ["XFRM_MSG_NEWPOLICY", "decode_policy", "policy_key"]
 
 Octets = Union[bytes, bytearray, memoryview]
 
@@ -32,6 +32,7 @@ _TMPL, _MARK, _IF_ID = 5, 21, 31
 _INFO = struct.Struct(
     f"={SELECTOR_OCTETS}s96xI4xBBBB4x"
 )  # sel lft+curlft priority index dir action flags share
+_CURRENT = slice(120, 152)  # curlft: when it was used last; all else stays as long as the policy is the same
 _TEMPLATE = struct.Struct("=16s4sB3xH2x16sIBBB13x")  # id family saddr reqid mode share optional algorithms
 
 
@@ -63,6 +64,12 @@ def decode_policy(buffer: Octets, message: Message) -> Policy:
         mark=mark,
         if_id=if_id,
     )
+
+
+def policy_key(buffer: Octets, message: Message) -> bytes:
+    """The same for messages of which decode_policy says the same: quicker than that."""
+    start, end = message.start, message.end
+    return bytes(buffer[start : start + _CURRENT.start]) + bytes(buffer[start + _CURRENT.stop : end])
 
 
 def _templates(buffer: Octets, start: int, end: int) -> Iterator[Template]:

@@ -24,7 +24,7 @@ from tests.unit.ruleset.plans import small_plan
 
 __all__ = ["bench_polls"]
 
-ROUNDS = 15
+ROUNDS = 20
 IP_ROUNDS = 3
 GCM = "aead rfc4106(gcm(aes)) 0x{:040x} 128"
 

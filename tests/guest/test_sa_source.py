@@ -186,6 +186,7 @@ def test_an_overrun_says_that_events_were_missed_until_all_were_read(
     monkeypatch.setattr(xfrm, "_EVENT_BUFFER", 1 << 14)
     with in_namespace(topology.name("router")):
         reader = xfrm.NetlinkSaReader()
+        assert reader.sas() == []
     for number in range(20):
         add_sas(topology, EspTunnel(spi=0x100 + 0x10 * number))
     first = reader.events(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Optional
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ SEEDS = 2000
 
 @given(st.lists(st.tuples(st.lists(SAS, max_size=6), st.none() | st.lists(POLICIES, max_size=2)), max_size=4))
 def test_any_dump_after_any_other_comes_out_as_it_went_in(
-    dumps: list[tuple[list[SecurityAssociation], list[Policy] | None]],
+    dumps: list[tuple[list[SecurityAssociation], Optional[list[Policy]]]],
 ) -> None:
     decoder = DumpDecoder()
     last: list[SecurityAssociation] = []

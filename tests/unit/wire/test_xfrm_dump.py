@@ -10,7 +10,7 @@ import pytest
 from ipsecmon.errors import DecodeError
 from ipsecmon.ipsec import SecurityAssociation
 from ipsecmon.wire import xfrm_dump
-from ipsecmon.wire.netlink import pull_messages
+from ipsecmon.wire.netlink import NLMSG_DONE, pull_messages
 from ipsecmon.wire.xfrm import decode_sa
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from tests.unit.wire.hexfiles import load
@@ -122,10 +122,22 @@ def test_nothing_that_is_kept_holds_a_key() -> None:
     decoder.decode([sa(1) + sa(2), *load("xfrm-states")])
     decoder.decode([sa(1, packets=8) + sa(2), *load("xfrm-states")])
 
-    kept = repr((decoder._kept, decoder._places, list(decoder._layouts)))
+    pieces = [(one.pieces, one.still, one.row) for one in decoder._kept if one is not None]
+    kept = repr((pieces, decoder._places, list(decoder._layouts)))
     for octet in (0xA5, 0xB6, 0xC7, 0xD8):
         assert bytes([octet] * 4).hex() not in kept and repr(bytes([octet] * 4))[2:-1] not in kept
     assert all(row.is_keyed for row in decoder.decode([sa(1)]))
+
+
+def test_what_else_a_datagram_holds_is_told_with_its_place() -> None:
+    decoder = SaDumpDecoder()
+    datagram = sa(1) + DONE
+    decoder.decode([DONE, datagram])
+
+    [done] = decoder.others
+    assert (done.kind, datagram[done.start - 16 : done.end]) == (NLMSG_DONE, DONE)
+    decoder.decode([DONE, sa(1)])
+    assert decoder.others == []
 
 
 def test_what_is_kept_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
