@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Optional
 
 from pydantic import TypeAdapter
 
 from ipsecmon.ipsec import SaId, SavedSas, SecurityAssociation
 from ipsecmon.store.saved import signed, unsigned
+from ipsecmon.store.sums import MAX_NUMBER
 
 __all__ = ["Loaded", "Written", "load_sas", "save_sas"]
 
@@ -31,6 +33,13 @@ _COLUMNS = (
     "highest",
     "sent",
     "unseen",
+)
+_pick_still = itemgetter(
+    *(
+        index
+        for index, name in enumerate(SecurityAssociation._fields)
+        if name not in (*_COLUMNS, "anti_replay")
+    )
 )
 _INSERT = (
     f"INSERT INTO sa (id, still, is_awaited, {', '.join(_COLUMNS)}) VALUES (?, ?, 0{', ?' * len(_COLUMNS)})"
@@ -112,7 +121,7 @@ def _changes(fresh: Iterable[SecurityAssociation], gone: Iterable[_Row], next_nu
     before = {row.sa.id: row for row in gone}
     for sa in fresh:
         old = before.get(sa.id)
-        if old is not None and old.number in changes.deletes and _still(old.sa) == _still(sa):
+        if old is not None and old.number in changes.deletes and _is_alike(old.sa, sa):
             changes.deletes.remove(old.number)
             changes.updates.append(_Row(old.number, sa))
         else:
@@ -178,6 +187,16 @@ def _still(sa: SecurityAssociation) -> SecurityAssociation:
     )
 
 
+def _is_alike(one: SecurityAssociation, other: SecurityAssociation) -> bool:
+    """But for its numbers."""
+    if _pick_still(one) != _pick_still(other):
+        return False
+    before, now = one.anti_replay, other.anti_replay
+    if before is None or now is None:
+        return before is now
+    return (before.window, before.is_esn) == (now.window, now.is_esn)
+
+
 def _numbers(sa: SecurityAssociation) -> Numbers:
     state = sa.anti_replay
     replay = (None, None, None) if state is None else (state.highest, state.sent, state.unseen)
@@ -191,4 +210,6 @@ def _numbers(sa: SecurityAssociation) -> Numbers:
         sa.last_used_s,
         *replay,
     )
+    if max(filter(None, numbers), default=0) <= MAX_NUMBER:
+        return numbers
     return tuple(None if number is None else signed(number) for number in numbers)

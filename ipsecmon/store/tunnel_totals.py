@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from ipsecmon.model import OTHER_PEERS, Batch, TunnelKey
 from ipsecmon.store.sums import MAX_NUMBER, added
-from ipsecmon.store.tunnel_rows import LEVELS, SUMS, Numbers, key_of, numbers_of, tunnel_id
+from ipsecmon.store.tunnel_rows import LEVELS, SUMS, Numbers, key_of, limited, numbers_of, tunnel_id
 
 __all__ = ["FOLD_ROWS", "MAX_TOTALS", "add_totals", "fold"]
 
@@ -58,7 +58,7 @@ def add_totals(connection: sqlite3.Connection, batch: Batch) -> int:
     )
     if not batch.tunnels:
         return 0
-    rows = [_row(connection, batch, one.key, numbers_of(one)) for one in batch.tunnels]
+    rows = [_row(connection, batch, one.key, limited(numbers_of(one))) for one in batch.tunnels]
     connection.executemany(_ADD, rows)
     return int(connection.execute(_SATURATED, (batch.start_ns, MAX_NUMBER)).fetchone()[0])
 
