@@ -41,11 +41,13 @@ _pick_still = itemgetter(
         if name not in (*_COLUMNS, "anti_replay")
     )
 )
-_INSERT = (
-    f"INSERT INTO sa (id, still, is_awaited, {', '.join(_COLUMNS)}) VALUES (?, ?, 0{', ?' * len(_COLUMNS)})"
+_INSERT = "INSERT INTO sa (id, still, is_awaited) VALUES (?, ?, 0)"
+_COUNT = f"INSERT OR REPLACE INTO sa_count (id, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"
+_SELECT = (
+    f"SELECT CAST(still AS BLOB), is_awaited, {', '.join(_COLUMNS)}"
+    " FROM sa LEFT JOIN sa_count ON sa_count.id = sa.id ORDER BY sa.id"
 )
-_UPDATE = f"UPDATE sa SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
-_SELECT = f"SELECT CAST(still AS BLOB), is_awaited, {', '.join(_COLUMNS)} FROM sa ORDER BY id"
+_TABLES = ("sa", "sa_count")
 
 Numbers = tuple[Optional[int], ...]
 
@@ -73,7 +75,8 @@ class Loaded(NamedTuple):
 def save_sas(connection: sqlite3.Connection, saved: SavedSas, before: Optional[Written]) -> Written:
     """In a transaction. before: what the last one that went well returned; None: all is written anew."""
     if before is None:
-        connection.execute("DELETE FROM sa")
+        for table in _TABLES:
+            connection.execute(f"DELETE FROM {table}")
         before = Written({}, frozenset(), 1)
     now = {id(sa): sa for sa in saved.sas}
     rows = dict(before.rows)
@@ -81,11 +84,11 @@ def save_sas(connection: sqlite3.Connection, saved: SavedSas, before: Optional[W
     fresh = [sa for one, sa in now.items() if one not in rows]
     changes = _changes(fresh, gone, before.next_number)
     rows.update((id(row.sa), row) for row in (*changes.inserts, *changes.updates))
-    connection.executemany("DELETE FROM sa WHERE id = ?", [(number,) for number in changes.deletes])
-    connection.executemany(_UPDATE, [(*_numbers(row.sa), row.number) for row in changes.updates])
-    connection.executemany(
-        _INSERT, [(row.number, _encode(row.sa), *_numbers(row.sa)) for row in changes.inserts]
-    )
+    for table in _TABLES:
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in changes.deletes])
+    connection.executemany(_INSERT, [(row.number, _encode(row.sa)) for row in changes.inserts])
+    counts = [(row.number, *_numbers(row.sa)) for row in (*changes.updates, *changes.inserts)]
+    connection.executemany(_COUNT, counts)
     _save_awaited(connection, rows, saved.awaited, before.awaited)
     _save_since(connection, saved.since_s)
     return Written(rows, saved.awaited, before.next_number + len(changes.inserts))
