@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from operator import attrgetter
 from typing import Any
 
 from ipsecmon.errors import DecodeError
@@ -29,6 +30,8 @@ __all__ = ["decode_batch", "encode_batch"]
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
+_DEFAULTS = tuple(_TUNNEL.values())
+_pick_tunnel = attrgetter(*_TUNNEL)
 _TIMES = frozenset(name for name, default in _TUNNEL.items() if default is None)
 
 
@@ -64,11 +67,11 @@ def _encode_increment(increment: Increment) -> list[object]:
 
 
 def _encode_tunnel(one: TunnelIncrement) -> list[object]:
-    numbers = [(getattr(one, name), default) for name, default in _TUNNEL.items()]
-    while numbers and numbers[-1][0] == numbers[-1][1]:
+    numbers = list(_pick_tunnel(one))
+    while numbers and numbers[-1] == _DEFAULTS[len(numbers) - 1]:
         numbers.pop()
     key = one.key
-    return [key.tunnel, key.peer, key.direction.value, *(number for number, _ in numbers)]
+    return [key.tunnel, key.peer, key.direction.value, *numbers]
 
 
 def _batch(document: Any) -> Batch:

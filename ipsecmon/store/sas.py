@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Optional
 
 from pydantic import TypeAdapter
 
 from ipsecmon.ipsec import SaId, SavedSas, SecurityAssociation
 from ipsecmon.store.saved import signed, unsigned
+from ipsecmon.store.sums import MAX_NUMBER
 
 __all__ = ["Loaded", "Written", "load_sas", "save_sas"]
 
@@ -32,11 +34,20 @@ _COLUMNS = (
     "sent",
     "unseen",
 )
-_INSERT = (
-    f"INSERT INTO sa (id, still, is_awaited, {', '.join(_COLUMNS)}) VALUES (?, ?, 0{', ?' * len(_COLUMNS)})"
+_pick_still = itemgetter(
+    *(
+        index
+        for index, name in enumerate(SecurityAssociation._fields)
+        if name not in (*_COLUMNS, "anti_replay")
+    )
 )
-_UPDATE = f"UPDATE sa SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"
-_SELECT = f"SELECT CAST(still AS BLOB), is_awaited, {', '.join(_COLUMNS)} FROM sa ORDER BY id"
+_INSERT = "INSERT INTO sa (id, still, is_awaited) VALUES (?, ?, 0)"
+_COUNT = f"INSERT OR REPLACE INTO sa_count (id, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"
+_SELECT = (
+    f"SELECT CAST(still AS BLOB), is_awaited, {', '.join(_COLUMNS)}"
+    " FROM sa LEFT JOIN sa_count ON sa_count.id = sa.id ORDER BY sa.id"
+)
+_TABLES = ("sa", "sa_count")
 
 Numbers = tuple[Optional[int], ...]
 
@@ -64,7 +75,8 @@ class Loaded(NamedTuple):
 def save_sas(connection: sqlite3.Connection, saved: SavedSas, before: Optional[Written]) -> Written:
     """In a transaction. before: what the last one that went well returned; None: all is written anew."""
     if before is None:
-        connection.execute("DELETE FROM sa")
+        for table in _TABLES:
+            connection.execute(f"DELETE FROM {table}")
         before = Written({}, frozenset(), 1)
     now = {id(sa): sa for sa in saved.sas}
     rows = dict(before.rows)
@@ -72,11 +84,11 @@ def save_sas(connection: sqlite3.Connection, saved: SavedSas, before: Optional[W
     fresh = [sa for one, sa in now.items() if one not in rows]
     changes = _changes(fresh, gone, before.next_number)
     rows.update((id(row.sa), row) for row in (*changes.inserts, *changes.updates))
-    connection.executemany("DELETE FROM sa WHERE id = ?", [(number,) for number in changes.deletes])
-    connection.executemany(_UPDATE, [(*_numbers(row.sa), row.number) for row in changes.updates])
-    connection.executemany(
-        _INSERT, [(row.number, _encode(row.sa), *_numbers(row.sa)) for row in changes.inserts]
-    )
+    for table in _TABLES:
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in changes.deletes])
+    connection.executemany(_INSERT, [(row.number, _encode(row.sa)) for row in changes.inserts])
+    counts = [(row.number, *_numbers(row.sa)) for row in (*changes.updates, *changes.inserts)]
+    connection.executemany(_COUNT, counts)
     _save_awaited(connection, rows, saved.awaited, before.awaited)
     _save_since(connection, saved.since_s)
     return Written(rows, saved.awaited, before.next_number + len(changes.inserts))
@@ -112,7 +124,7 @@ def _changes(fresh: Iterable[SecurityAssociation], gone: Iterable[_Row], next_nu
     before = {row.sa.id: row for row in gone}
     for sa in fresh:
         old = before.get(sa.id)
-        if old is not None and old.number in changes.deletes and _still(old.sa) == _still(sa):
+        if old is not None and old.number in changes.deletes and _is_alike(old.sa, sa):
             changes.deletes.remove(old.number)
             changes.updates.append(_Row(old.number, sa))
         else:
@@ -178,6 +190,16 @@ def _still(sa: SecurityAssociation) -> SecurityAssociation:
     )
 
 
+def _is_alike(one: SecurityAssociation, other: SecurityAssociation) -> bool:
+    """But for its numbers."""
+    if _pick_still(one) != _pick_still(other):
+        return False
+    before, now = one.anti_replay, other.anti_replay
+    if before is None or now is None:
+        return before is now
+    return (before.window, before.is_esn) == (now.window, now.is_esn)
+
+
 def _numbers(sa: SecurityAssociation) -> Numbers:
     state = sa.anti_replay
     replay = (None, None, None) if state is None else (state.highest, state.sent, state.unseen)
@@ -191,4 +213,6 @@ def _numbers(sa: SecurityAssociation) -> Numbers:
         sa.last_used_s,
         *replay,
     )
+    if max(filter(None, numbers), default=0) <= MAX_NUMBER:
+        return numbers
     return tuple(None if number is None else signed(number) for number in numbers)

@@ -15,7 +15,8 @@ tunnel_total    sums since the table was made, by peer; levels and, as last_*, t
 tunnel_history  what happened in one tunnel and direction in one span, all peers together
 tunnel_cover    one row: what tunnel_total covers, and the interval that was committed last
 xfrm_error  packets dropped since the table was made, by the kernel's names
-sa          SAs as last counted: still is what does not change, as JSON
+sa          SAs as last counted: what does not change in their lives, as JSON
+sa_count    their numbers, apart: in few pages, as many of them change with each commit
 
 All times are ns since 1970, UTC. Every number is checked to be an integer: SQLite turns a sum
 that leaves 64 bit silently into a float.
@@ -136,7 +137,8 @@ _STEPS = {
         "CREATE TABLE tunnel_cover (id INTEGER PRIMARY KEY CHECK (id = 1), router TEXT NOT NULL,"
         f" {_integers('start_ns', 'last_start_ns', 'last_end_ns')})",
         f"CREATE TABLE xfrm_error (error TEXT PRIMARY KEY, {_integers('packets')}) WITHOUT ROWID",
-        f"CREATE TABLE sa (id INTEGER PRIMARY KEY, still TEXT NOT NULL, {_integers('is_awaited')},"
+        f"CREATE TABLE sa (id INTEGER PRIMARY KEY, still TEXT NOT NULL, {_integers('is_awaited')})",
+        "CREATE TABLE sa_count (id INTEGER PRIMARY KEY,"
         f" {_integers('octets', 'packets', 'late_packets', 'replayed_packets', 'integrity_failures')},"
         f" {_integers_or_null('used_s', 'last_used_s', 'highest', 'sent', 'unseen')})",
     ),

@@ -26,6 +26,7 @@ __all__ = ["Opened", "Store"]
 
 _LAST_END = "store.last_end_ns"
 _LAST_START = "store.last_start_ns"
+_TIDY_LEVEL_S = history.RESOLUTIONS_S[1]  # what reads a whole table is done every quarter of an hour
 _SET_STATE = (
     "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
@@ -148,8 +149,10 @@ class Store:
         newest_ns = min(now.wall_ns, batch.end_ns)
         oldest_ns = newest_ns - self._retention_s * history.NS
         saved.forget_readings(connection, oldest_ns)
-        saturated = added.saturated + tunnel_totals.add_totals(connection, batch)
-        if history.RESOLUTIONS_S[1] in added.begun:
+        saturated = added.saturated
+        tunnel_totals.add_totals(connection, batch)
+        if _TIDY_LEVEL_S in added.begun:
+            saturated += tunnel_totals.count_saturated(connection)
             tunnel_totals.fold(connection, oldest_ns, batch.end_ns)
         dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
         made = room.make_room(connection, self._room_octets)

@@ -19,6 +19,7 @@ from ipsecmon.store.tunnel_rows import (
     increment,
     joined,
     key_of,
+    limited,
     numbers_of,
     tunnel_id,
 )
@@ -49,7 +50,7 @@ def rows_of(
         key = one.key._replace(peer=ALL_PEERS)
         numbers = numbers_of(one)
         together[key] = joined(together[key], numbers) if key in together else numbers
-    return [(tunnel_id(connection, key), numbers) for key, numbers in together.items()]
+    return [(tunnel_id(connection, key), limited(numbers)) for key, numbers in together.items()]
 
 
 def add(connection: sqlite3.Connection, span_id: int, rows: Sequence[tuple[int, Numbers]]) -> int:

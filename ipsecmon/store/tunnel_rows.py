@@ -18,6 +18,7 @@ __all__ = [
     "increment",
     "joined",
     "key_of",
+    "limited",
     "numbers_of",
     "tunnel_id",
 ]
@@ -51,15 +52,22 @@ _pick = attrgetter(*SUMS, *LEVELS)
 
 
 def numbers_of(one: TunnelIncrement) -> Numbers:
-    """SUMS and LEVELS, of which none is too large for a row."""
-    return _limited(_pick(one))
+    """SUMS and LEVELS."""
+    numbers: Numbers = _pick(one)
+    return numbers
+
+
+def limited(numbers: Numbers) -> Numbers:
+    """None of them too large for a row."""
+    if max(filter(None, numbers), default=0) <= MAX_NUMBER:
+        return numbers
+    return tuple(None if number is None else min(number, MAX_NUMBER) for number in numbers)
 
 
 def joined(one: Numbers, other: Numbers) -> Numbers:
     """Of two peers: all adds up, but of times it is the later one."""
     counts = map(add, one[:-_TIMES], other[:-_TIMES])
-    times = (max(both, key=_moment) for both in zip(one[-_TIMES:], other[-_TIMES:]))
-    return _limited((*counts, *times))
+    return (*counts, *map(_later, one[-_TIMES:], other[-_TIMES:]))
 
 
 def increment(key: TunnelKey, numbers: Sequence[Optional[int]]) -> TunnelIncrement:
@@ -87,11 +95,7 @@ def key_of(connection: sqlite3.Connection, number: int) -> TunnelKey:
     return TunnelKey(tunnel, peer, Direction(direction))
 
 
-def _moment(at_s: Optional[int]) -> int:
-    return -1 if at_s is None else at_s
-
-
-def _limited(numbers: Numbers) -> Numbers:
-    if max(map(_moment, numbers)) <= MAX_NUMBER:
-        return numbers
-    return tuple(None if number is None else min(number, MAX_NUMBER) for number in numbers)
+def _later(one: Optional[int], other: Optional[int]) -> Optional[int]:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from ipsecmon.model import OTHER_PEERS, Batch, TunnelKey
 from ipsecmon.store.sums import MAX_NUMBER, added
-from ipsecmon.store.tunnel_rows import LEVELS, SUMS, Numbers, key_of, numbers_of, tunnel_id
+from ipsecmon.store.tunnel_rows import LEVELS, SUMS, Numbers, key_of, limited, numbers_of, tunnel_id
 
-__all__ = ["FOLD_ROWS", "MAX_TOTALS", "add_totals", "fold"]
+__all__ = ["FOLD_ROWS", "MAX_TOTALS", "add_totals", "count_saturated", "fold"]
 
 MAX_TOTALS = 20_000  # ten tunnels of as many peers as have a series of their own, in two directions
 FOLD_ROWS = 1024  # by one commit, some milliseconds
@@ -38,7 +38,7 @@ _AWAY = (
     "SELECT tunnel_id FROM tunnel_total JOIN tunnel ON tunnel.id = tunnel_id"
     " WHERE peer != ? AND end_ns < ? ORDER BY end_ns LIMIT ?"
 )
-_SATURATED = f"SELECT count(*) FROM tunnel_total WHERE start_ns = ? AND max({', '.join(SUMS)}) = ?"
+_SATURATED = f"SELECT count(*) FROM tunnel_total WHERE max({', '.join(SUMS)}) = ?"
 _COVER = (
     "INSERT INTO tunnel_cover (id, router, start_ns, last_start_ns, last_end_ns) VALUES (1, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET router = excluded.router, last_start_ns = excluded.last_start_ns,"
@@ -50,21 +50,25 @@ _ADD_ERROR = (
 )
 
 
-def add_totals(connection: sqlite3.Connection, batch: Batch) -> int:
-    """Adds the batch; how many of its rows have a sum that is at MAX_NUMBER."""
+def add_totals(connection: sqlite3.Connection, batch: Batch) -> None:
     connection.execute(_COVER, (batch.router, batch.start_ns, batch.start_ns, batch.end_ns))
     connection.executemany(
         _ADD_ERROR, [(error, min(packets, MAX_NUMBER)) for error, packets in batch.xfrm_errors]
     )
-    if not batch.tunnels:
-        return 0
-    rows = [_row(connection, batch, one.key, numbers_of(one)) for one in batch.tunnels]
+    rows = [_row(connection, batch, one.key, limited(numbers_of(one))) for one in batch.tunnels]
     connection.executemany(_ADD, rows)
-    return int(connection.execute(_SATURATED, (batch.start_ns, MAX_NUMBER)).fetchone()[0])
+
+
+def count_saturated(connection: sqlite3.Connection) -> int:
+    """Rows with a sum that is at MAX_NUMBER. Reads the whole table."""
+    return int(connection.execute(_SATURATED, (MAX_NUMBER,)).fetchone()[0])
 
 
 def fold(connection: sqlite3.Connection, before_ns: int, newest_end_ns: int) -> None:
-    """Peers without an SA since before_ns go, and others that newest_end_ns does not know, if need be."""
+    """Peers without an SA since before_ns go, and others that newest_end_ns does not know, if need be.
+
+    Reads the whole table.
+    """
     (rows,) = connection.execute("SELECT count(*) FROM tunnel_total").fetchone()
     _fold(connection, connection.execute(_AWAY, (OTHER_PEERS, before_ns, FOLD_ROWS)).fetchall())
     excess = min(rows - MAX_TOTALS, FOLD_ROWS)

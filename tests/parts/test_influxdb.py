@@ -15,7 +15,7 @@ from ipsecmon.errors import Rejected, Unavailable
 from ipsecmon.model import Batch, Increment
 from ipsecmon.sinks.influxdb import Config, Sink
 
-from .batches import START_NS, batch, total_octets
+from .batches import START_NS, STEP_NS, batch, total_octets, tunnel_batch
 from .servers import MAX_BODY_OCTETS, PASSWORD, TOKEN, USER, FrontServer, InfluxServer, free_ports
 
 Make = Callable[..., Sink]
@@ -94,6 +94,89 @@ def test_what_is_sent_is_stored_with_its_tags_and_fields(
 def test_every_field_is_an_integer(make: Make, influxd: InfluxServer, database: str) -> None:
     make().send(batch())
     assert {row["fieldType"] for row in influxd.rows("SHOW FIELD KEYS", database)} == {"integer"}
+
+
+TUNNEL_TAGS = {"router": "hq gw,1", "tunnel": 'to "parent"\\, Büro=1', "peer": "2001:db8::7"}
+TUNNEL_FIELDS = {
+    "octets": 1200,
+    "packets": 10,
+    "derived_octets": 200,
+    "bridged_octets": 0,
+    "bridged_packets": 0,
+    "error_bound_octets": 0,
+    "error_bound_packets": 0,
+    "unseen_ends": 1,
+    "unbounded_ends": 0,
+    "rekeys": 2,
+    "sas": 2,
+    "late_packets": 0,
+    "replayed_packets": 0,
+    "integrity_failures": 0,
+    "sas_without_anti_replay": 0,
+    "path_loss_packets": 4,
+    "path_open_packets": 0,
+    "unused_s": 3,
+    "sa_age_s": 70,
+}
+
+
+def test_a_tunnel_is_stored_with_its_tags_and_fields(
+    make: Make, influxd: InfluxServer, database: str
+) -> None:
+    make().send(tunnel_batch())
+    select = "SELECT * FROM tunnel WHERE {} GROUP BY router, tunnel, peer, direction, observed_at"
+    (inner,) = influxd.rows(select.format("direction = 'in' AND observed_at = 'inner'"), database)
+    tags = {**TUNNEL_TAGS, "direction": "in", "observed_at": "inner"}
+    assert inner == {"time": START_NS, **TUNNEL_FIELDS, **tags}
+    (payload,) = influxd.rows(select.format("observed_at = 'payload'"), database)
+    assert {name: value for name, value in payload.items() if value is not None} == {
+        "time": START_NS,
+        "octets": 1000,
+        **tags,
+        "observed_at": "payload",
+    }
+    (out,) = influxd.rows(select.format("direction = 'out'"), database)
+    assert out["octets"] == 90
+    assert out["path_loss_packets"] is None and out["unused_s"] is None
+    keys = influxd.rows("SHOW TAG KEYS FROM tunnel", database)
+    assert {row["tagKey"] for row in keys} == {*TUNNEL_TAGS, "direction", "observed_at"}
+
+
+def test_errors_and_events_are_stored_with_their_text(
+    make: Make, influxd: InfluxServer, database: str
+) -> None:
+    make().send(tunnel_batch())
+    (error,) = influxd.rows("SELECT * FROM xfrm_error", database)
+    assert error == {"time": START_NS, "router": "hq gw,1", "error": "XfrmInNoStates", "packets": 3}
+    events = {row["kind"]: row for row in influxd.rows("SELECT * FROM event", database)}
+    assert {kind: row["count"] for kind, row in events.items()} == {
+        "sa-added": 1,
+        "rekey": 2,
+        "sa-ended": 1,
+        "sa-end-unseen": 1,
+        "sa-flush": 1,
+    }
+    assert events["rekey"]["text"] == 'to "parent"\\, Büro=1 in: 2 SAs replaced by new ones'
+    assert events["rekey"]["end_ms"] == (START_NS + STEP_NS) // 10**6
+    assert events["sa-flush"]["tunnel"] is None
+    types = {
+        row["fieldKey"]: row["fieldType"] for row in influxd.rows("SHOW FIELD KEYS FROM event", database)
+    }
+    assert types == {"count": "integer", "text": "string", "end_ms": "integer"}
+
+
+def test_sending_tunnels_again_changes_nothing(make: Make, influxd: InfluxServer, database: str) -> None:
+    sink = make()
+    batches = [tunnel_batch(number) for number in range(3)]
+    for each in batches:
+        sink.send(each)
+    places = ("tunnel", "event", "xfrm_error")
+    before = [influxd.rows(f"SELECT * FROM {place}", database) for place in places]
+    for each in (*batches, batches[0]):
+        sink.send(each)
+    assert [influxd.rows(f"SELECT * FROM {place}", database) for place in places] == before
+    query = "SELECT sum(octets) FROM tunnel WHERE observed_at = 'inner' AND direction = 'in'"
+    assert influxd.rows(query, database)[0]["sum"] == 1200 + 1201 + 1202
 
 
 def test_sending_again_makes_no_double(make: Make, influxd: InfluxServer, database: str) -> None:

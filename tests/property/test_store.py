@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipsecmon.clock import Moment
-from ipsecmon.errors import DecodeError
+from ipsecmon.errors import DecodeError, StoreError
+from ipsecmon.ipsec import SavedSas, SecurityAssociation
 from ipsecmon.model import (
     OTHER_PEERS,
     Batch,
@@ -37,6 +39,7 @@ from ipsecmon.store import (
 from ipsecmon.store.codec import decode_batch, encode_batch
 from ipsecmon.store.history import LEVELS_S
 from ipsecmon.store.segments import segments
+from tests.unit.store.store_cases import sa
 
 NS = 10**9
 DAY_S = 86400
@@ -293,3 +296,61 @@ def test_totals_and_reports_of_tunnels_are_the_plain_sum_of_what_was_committed(
         assert +sums == +plain
         found = report(Path(name), 0, 2**62).tunnels
         assert {(one.key.tunnel, one.key.direction): one.octets for one in found if one.octets} == +plain
+
+
+changes_of_sas = st.lists(
+    st.tuples(
+        st.dictionaries(  # by SPI: nothing changes, gone, its numbers or its reqid do
+            st.integers(1, 8), st.sampled_from(["stay", "go", "count", "update"]), max_size=8
+        ),
+        st.sets(st.integers(1, 8)),
+        st.sampled_from(["well", "well", "fails", "restart"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes_of_sas)
+def test_saved_sas_are_always_those_of_the_last_commit_that_went_well(
+    run: list[tuple[dict[int, str], set[int], str]],
+) -> None:
+    here: dict[int, SecurityAssociation] = {}
+    kept = SavedSas()
+    with tempfile.TemporaryDirectory() as name:
+        store = Store(Path(name), 10, DAY_S)
+        store.start(Moment(T0_S * NS, 0))
+        for number, (steps, awaited, end) in enumerate(run):
+            for spi, step in steps.items():
+                here[spi] = _changed(here.get(spi, sa(spi)), step, number)
+                if step == "go":
+                    del here[spi]
+            ids = frozenset(one.id for spi, one in here.items() if spi in awaited)
+            saved = SavedSas(tuple(here.values()), T0_S + number, ids)
+            kept = _save(store, number, saved, end == "fails") or kept
+            if end == "restart":
+                store.stop()
+                store.start(Moment(T0_S * NS, 0))
+            found = store.saved_sas()
+            assert sorted(found.sas, key=repr) == sorted(kept.sas, key=repr)
+            assert (found.since_s, found.awaited) == (kept.since_s, kept.awaited)
+        store.stop()
+
+
+def _changed(one: SecurityAssociation, step: str, number: int) -> SecurityAssociation:
+    if step == "count":
+        return one._replace(octets=one.octets + 100, packets=one.packets + 1, last_used_s=T0_S + number)
+    return one._replace(reqid=number) if step == "update" else one
+
+
+def _save(store: Store, number: int, saved: SavedSas, fails: bool) -> Optional[SavedSas]:
+    """What was saved."""
+    start_ns = (T0_S + 10 * number) * NS
+    batch = Batch("gw", start_ns, start_ns + 10 * NS, ())
+    stepped_ns = 2**70 if fails else 0  # no row takes such a time, and it is the last one written
+    try:
+        store.commit(batch, [], [], Moment(batch.end_ns, 0), stepped_ns, saved)
+    except StoreError:
+        assert fails
+        return None
+    return saved

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ipsecmon.account.tunnel_match import TunnelMatcher, TunnelRule
+from ipsecmon.account.tunnels import Tunnels
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Moment
 from ipsecmon.errors import StoreError
@@ -24,6 +26,7 @@ from tests.unit.store.store_cases import (
     commit,
     number_in,
     opened,
+    sa,
     tunnels,
 )
 
@@ -130,6 +133,16 @@ def test_a_sum_stops_at_the_largest_number_and_is_counted(tmp_path: Path) -> Non
     assert counts.totals()["store.saturated-sums"] > 0
 
 
+def test_a_total_stops_at_the_largest_number_though_no_day_does(tmp_path: Path) -> None:
+    counts = Counters()
+    half = TunnelIncrement(PARENT_IN, 2**62)
+    with opened(tmp_path, counts=counts) as store:
+        commit(store, *(tunnels(day * DAY_S, half) for day in range(3)))
+    assert _octets(tmp_path) == {PARENT_IN: MAX_NUMBER}
+    assert _ranged(tmp_path, 0, 4 * DAY_S)[0].octets == 3 * 2**62
+    assert counts.totals()["store.saturated-sums"] == 2
+
+
 def test_peers_that_were_away_for_the_retention_become_others_and_no_octet_goes(tmp_path: Path) -> None:
     with opened(tmp_path, retention_s=2 * DAY_S) as store:
         commit(store, tunnels(0, *(TunnelIncrement(_peer(n), n, last_used_s=n) for n in range(1, 10))))
@@ -211,3 +224,18 @@ def test_a_report_beside_an_agent_sees_whole_intervals(tmp_path: Path) -> None:
         (row,) = tunnel_report(tmp_path).rows
         assert (row.total.octets, row.last) == (number + 1, FULL)
     store.stop()
+
+
+def test_an_agent_that_was_restarted_counts_on_from_what_the_store_kept(tmp_path: Path) -> None:
+    kept: list[int] = []
+    for number, packets in enumerate([[10, 25], [40, 41]]):
+        with opened(tmp_path) as store:
+            counted = Tunnels(TunnelMatcher([TunnelRule("vpn")]), store.saved_sas())
+            for poll, so_many in enumerate(packets):
+                at_s = T0_S + 100 * number + 10 * poll
+                counted.dump([sa(1, so_many)], at_s)
+                one = tunnels(100 * number + 10 * poll, *counted.settle({}, at_s))
+                store.commit(one, [], [], Moment(one.end_ns, 0), sas=counted.saved())
+                kept.append(sum(row.total.packets for row in tunnel_report(tmp_path).rows))
+    assert kept == [0, 15, 30, 31]
+    assert sum(row.total.bridged_packets for row in tunnel_report(tmp_path).rows) == 15
