@@ -209,7 +209,9 @@ def a_plan(choose: Random) -> Plan:
     esp = Part(Kind.PEER, Tap(f"{name}-vpn", way, ObservationPoint.WIRE, 2), (peer,), nfmark=1)
     inside = Inside(Tap(f"{name}-voice", way, ObservationPoint.INNER, 3), Match())
     tunnel = Tunnel(Tap(f"{name}-vpn", way, ObservationPoint.INNER, 4), (peer,), (inside,))
-    return Plan(table, (interface,), (part, esp), (tunnel,), 0xFF0000, does_nat=choose.random() < 0.5)
+    lan = Tap(f"{name}-lan", way, ObservationPoint.INNER, 5)
+    narrow = Tunnel(lan, (peer,), subnets=(Match(remote=("10.2.0.0/16",)),), reqids=((1, 2),))
+    return Plan(table, (interface,), (part, esp), (tunnel, narrow), 0xFF0000, does_nat=choose.random() < 0.5)
 
 
 def _name(choose: Random) -> str:

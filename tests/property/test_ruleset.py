@@ -147,7 +147,7 @@ add table inet flush delete chain counter name type filter hook prerouting postr
 policy accept meta mark set and or nfproto ipv4 ipv6 l4proto udp esp log group queue-threshold snaplen
 return goto jump secpath exists missing fib saddr daddr local broadcast multicast iifname oifname rt ipsec
 in out ip ip6 dport sport length th ct direction original reply proto-src proto-dst state
-invalid untracked line_in line_out inner_in inner_out arriving sent_to_many leaving ipsecmon !=
+invalid untracked reqid line_in line_out inner_in inner_out arriving sent_to_many leaving ipsecmon !=
 """
 WORDS = frozenset(_WORDS.split())
 OURS = re.compile(
@@ -159,8 +159,11 @@ names = st.text(max_size=80) | st.sampled_from(
 )
 
 
-def plan_named(table: str, interface: str, name: str, peer: str, match: Match, does_nat: bool) -> Plan:
+def plan_named(
+    table: str, interface: str, name: str, peer: str, match: Match, does_nat: bool, with_peer: bool = True
+) -> Plan:
     """Every place of a plan that text of a user's can get to."""
+    peers = (peer,) if with_peer else ()
     parts, tunnels = [], []
     for position, way in enumerate((Direction.IN, Direction.OUT)):
         wire, inner = ObservationPoint.WIRE, ObservationPoint.INNER
@@ -169,6 +172,8 @@ def plan_named(table: str, interface: str, name: str, peer: str, match: Match, d
         parts.append(Part(Kind.PEER, Tap(f"{name}-vpn", way, wire, first + 1), (peer,), nfmark=1))
         drill_down = Inside(Tap(f"{name}-voice", way, inner, first + 2), match)
         tunnels.append(Tunnel(Tap(f"{name}-vpn", way, inner, first + 3), (peer,), (drill_down,)))
+        narrow = Tap(f"{name}-lan", way, inner, first + 4)
+        tunnels.append(Tunnel(narrow, peers, subnets=(match,), reqids=((1, 1), (7, 9))))
     return Plan(table, (interface,), tuple(parts), tuple(tunnels), 0xFF0000, does_nat=does_nat)
 
 
@@ -179,6 +184,7 @@ good_plans = st.builds(
     names,
     st.sampled_from(ADDRESSES),
     matches,
+    st.booleans(),
     st.booleans(),
 )
 any_plans = st.builds(
@@ -200,6 +206,7 @@ udp bpf multiport policy addrtype conntrack --nflog-group --nflog-threshold --nf
 --dport --sports --dports --bytecode --dir in out --pol none ipsec --mode tunnel --tunnel-src --tunnel-dst
 --src-type --dst-type LOCAL BROADCAST MULTICAST --ctdir ORIGINAL REPLY --ctreplsrc --ctrepldst --ctorigsrc
 --ctorigdst --ctreplsrcport --ctrepldstport --ctorigsrcport --ctorigdstport --ctstate INVALID UNTRACKED
+--reqid
 """
 IPTABLES_WORDS = frozenset(_IPTABLES_WORDS.split())
 OUR_CHAIN = re.compile(r"ipsecmon-a-([0-9a-f]{10}|(line|inner)_(in|out)|arriving|to_many|leaving)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.plan import build_plan, group_ranges, line_parts
+from ipsecmon.agent.plan import build_plan, group_ranges, line_parts, peer_addresses
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
@@ -84,6 +84,59 @@ def test_what_is_inside_a_tunnel_is_there_and_not_on_the_line() -> None:
     assert [(one.tap.name, one.tap.observed_at) for one in berlin.inside] == [("voice", INNER)]
     assert berlin.inside[0].match == Match((17,), ((5060, 5060),), remote=("10.9.0.0/16",))
     assert all(part.tap.name != "voice" for part in plan().parts)
+
+
+NAMED_OTHERWISE = """
+line: {name: T1, interface: eth1}
+counters:
+  - name: lan-a
+    ipsec: {peer: 198.51.100.7, subnets: {local: 10.1.0.0/16, remote: [10.8.0.0/16, 10.9.0.0/16]}}
+  - {name: parent, ipsec: {peer: [198.51.100.7, 198.51.100.8]}}
+  - {name: six, ipsec: {peer: "2001:db8::7"}}
+  - {name: six-too, ipsec: {peer: ["2001:db8::7", "2001:db8::8"]}}
+  - {name: by-reqid, ipsec: {reqid: [7, 10-19]}}
+  - {name: warriors, ipsec: {connection: l2tp-psk}}
+  - {name: mixed, ipsec: {peer: 198.51.100.9, if_id: 7}}
+  - {name: voice, match: {port: 5060}, inside_tunnel: by-reqid}
+"""
+
+
+def test_a_tunnel_has_an_inner_counter_where_rules_can_tell_its_packets() -> None:
+    found = {tunnel.tap.name: tunnel for tunnel in tunnels(plan(NAMED_OTHERWISE), IN)}
+    assert list(found) == ["lan-a", "parent", "six", "six-too", "by-reqid", "inner"]
+    subnets = Match(local=("10.1.0.0/16",), remote=("10.8.0.0/15",), lan_view=False)
+    assert found["lan-a"].subnets == (subnets,)
+    assert (found["by-reqid"].peers, found["by-reqid"].reqids) == ((), ((7, 7), (10, 19)))
+    assert [inside.tap.name for inside in found["by-reqid"].inside] == ["voice"]
+    assert [name for name, tunnel in found.items() if tunnel.is_rest] == ["inner"]
+
+
+@pytest.mark.parametrize("way", [IN, OUT])
+def test_a_tunnel_has_its_esp_where_nothing_else_of_its_peers_could_be_in_it(way: Direction) -> None:
+    found = [part for part in parts(plan(NAMED_OTHERWISE), way) if part.kind is Kind.PEER]
+    assert [(part.tap.name, part.peers) for part in found] == [
+        ("six", ("2001:db8::7",)),
+        ("six-too", ("2001:db8::8",)),
+    ]
+
+
+def test_tags_go_with_the_rules_that_there_are() -> None:
+    found = plan(NAMED_OTHERWISE)
+    inbound = {part.tap.name: part.nfmark for part in parts(found, IN) if part.nfmark}
+    outbound = {one.tap.name: one.nfmark for one in tunnels(found, OUT) if one.nfmark}
+    assert list(inbound) == ["six", "six-too"]
+    assert list(outbound) == ["lan-a", "parent", "six", "six-too", "by-reqid"]
+    assert inbound.items() <= outbound.items() and len(set(outbound.values())) == 5
+
+
+def test_the_addresses_of_a_tunnels_peers_are_told_each_once() -> None:
+    twice = FILE.replace("peer: berlin.example.net", "peer: [berlin.example.net, 203.0.113.9]")
+    assert peer_addresses(config(twice), resolve) == {"berlin": BERLIN, "parent": ("198.51.100.7",)}
+
+
+def test_with_rules_off_tunnels_have_no_rules_and_no_line() -> None:
+    off = NAMED_OTHERWISE.partition("  - {name: voice")[0] + "rules: off\n"
+    assert list(plan(off).taps()) == [] and line_parts(config(off), plan(off)) == {}
 
 
 def test_a_peers_name_is_resolved_and_its_address_is_not() -> None:

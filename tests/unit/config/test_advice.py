@@ -34,6 +34,22 @@ def test_a_host_name_that_is_another_counters_peer_is_told(tmp_path: Path) -> No
     assert "counter parent: peer 192.0.2.1 is counter berlin's too, which comes first" in found
 
 
+def test_esp_is_nobodys_where_a_host_name_turns_out_to_be_a_narrower_tunnels_peer(tmp_path: Path) -> None:
+    narrow = PEERS.replace("berlin.example.net", "berlin.example.net, reqid: 7")
+    found = warned(narrow, tmp_path, {"berlin.example.net": ("192.0.2.1",)})
+    why = "its ESP on the wire is counted in esp and nat-t: there a rule tells a tunnel by its peer alone"
+    assert found[2:] == [
+        f"counter berlin: {why}",
+        f"counter parent: {why}, and counter berlin names this peer too",
+    ]
+
+
+def test_what_rules_cannot_tell_is_no_news_where_there_are_none_of_ours(tmp_path: Path) -> None:
+    connection = PEERS.replace("peer: 192.0.2.1", "connection: psk")
+    assert len(warned(connection, tmp_path, {})) == 3
+    assert len(warnings(parse(f"{connection}rules: off\n", "f"), tmp_path, lambda name: ())) == 2
+
+
 def test_an_interface_that_is_not_there_is_told(tmp_path: Path) -> None:
     text = "line: [{name: A, interface: eth1}, {name: B, interface: eth9}]"
     assert warned(text, tmp_path, {}) == ["line B: there is no interface eth9 now"]

@@ -7,15 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from ipsecmon.model import Direction
-from ipsecmon.ruleset.iptables import HOOKS, Shape, chains, digest_of, marker, prefix, show
-from ipsecmon.ruleset.model import Match, Plan
+from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.ruleset.iptables import (
+    HOOKS,
+    Shape,
+    chains,
+    digest_of,
+    marker,
+    prefix,
+    show,
+    without_rule,
+)
+from ipsecmon.ruleset.model import Match, Plan, Tap, Tunnel
 
 from .listings import iptables_refuse
 from .plans import rich_plan, small_plan
 
 GOLDEN = Path(__file__).parent / "golden"
 SHAPES = [Shape(xfrm, bpf) for xfrm in (True, False) for bpf in (True, False)]
+LAN = Tap("lan", Direction.IN, ObservationPoint.INNER, 7)
 MAX_CHAIN = 28  # octets: XT_EXTENSION_MAXNAMELEN - 1, what iptables(8) takes
 
 
@@ -135,6 +145,25 @@ def test_protocol_0_is_not_every_protocol() -> None:
     none = small_plan(match=Match(protocols=(0,)))
     assert all("-m bpf" in rule for rule in dispatch(none, Direction.IN, "web"))
     assert dispatch(none, Direction.IN, "web", family=6) == []
+
+
+def inner_rules(plan: Plan, shape: Shape = Shape()) -> list[str]:  # noqa: B008  # an immutable value
+    return chains(plan, 4, shape)[f"{prefix(plan)}a-inner_in"]
+
+
+def test_a_tunnel_of_more_reqids_than_are_told_gets_no_rule_and_is_named() -> None:
+    few, many = ((1, 15), (99, 99)), ((1, 15), (98, 99))
+    for reqids, names in ((few, []), (many, ["lan"])):
+        plan = replace(small_plan(), tunnels=(Tunnel(LAN, reqids=reqids), *small_plan().tunnels))
+        assert without_rule(plan) == names
+        assert len(inner_rules(plan)) == (1 if names else 17)
+
+
+def test_a_kernel_without_ipsec_gets_no_policy_match() -> None:
+    narrow = Tunnel(LAN, ("192.0.2.1",), subnets=(Match(local=("10.0.0.0/8",)),), reqids=((7, 7),))
+    plan = replace(small_plan(), tunnels=(narrow, *small_plan().tunnels))
+    assert len(inner_rules(plan)) == 3
+    assert len(inner_rules(plan, Shape(xfrm=False))) == 1
 
 
 def test_hooks_are_those_that_the_text_jumps_from() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.model import Direction, ObservationPoint
-from ipsecmon.ruleset.model import Match, Plan
+from ipsecmon.ruleset.model import Match, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import plan_chain, render, render_removal
 
 from .listings import in_namespace, nft_accepts
@@ -99,6 +99,22 @@ def test_a_far_end_is_never_asked_of_conntrack() -> None:
 
 def test_a_match_that_nothing_can_meet_gets_no_rule() -> None:
     assert dispatch(small_plan(match=Match(local=("10.0.0.0/8",), remote=("::/0",))), "in", "web") == []
+
+
+def test_a_packet_in_tunnel_mode_finds_its_tunnel_before_anybodys_own_address_is_compared() -> None:
+    """Else what a peer itself sent through another tunnel would be taken for transport mode."""
+    taps = [Tap(name, Direction.IN, ObservationPoint.INNER, number) for number, name in enumerate("abc", 1)]
+    by_peer, by_reqid = Tunnel(taps[0], ("192.0.2.1",)), Tunnel(taps[1], reqids=((7, 9),))
+    plan = replace(small_plan(), tunnels=(by_peer, by_reqid, Tunnel(taps[2])))
+    body = render(plan).split("  chain inner_in {\n")[1].split("  }\n")[0]
+    assert [line.partition("goto in_inner_")[0].strip() for line in body.splitlines()] == [
+        "ipsec in ip saddr 192.0.2.1",
+        "ipsec in ip saddr 0.0.0.0/0 ipsec in reqid 7-9",
+        "ipsec in ip6 saddr ::/0 ipsec in reqid 7-9",
+        "ip saddr 192.0.2.1",
+        "ipsec in reqid 7-9",
+        "",
+    ]
 
 
 def test_nfmark_is_written_only_inside_the_mask() -> None:
