@@ -293,7 +293,7 @@ def test_a_user_who_may_not_ask_is_told_what_is_needed(
         Daemon("strongSwan", (str(path),), read_strongswan),
         Daemon("libreswan", (str(tmp_path / "pluto.ctl"),), read_libreswan),
     ]
-    for folder in (tmp_path, *tmp_path.parents[:3]):
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
         folder.chmod(0o755)
     with daemon(path, telling([HQ])) as made:
         path.chmod(0o770)
