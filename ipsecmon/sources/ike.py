@@ -40,7 +40,7 @@ class Daemon(NamedTuple):
 DAEMONS = (
     Daemon(
         "strongSwan",
-        ("/run/strongswan/charon.vici", "/var/run/charon.vici", "/run/charon.vici"),
+        ("/run/strongswan/charon.vici", "/run/charon.vici", "/var/run/charon.vici"),
         read_strongswan,
     ),
     Daemon("libreswan", ("/run/pluto/pluto.ctl", "/var/run/pluto/pluto.ctl"), read_libreswan),

@@ -21,6 +21,7 @@ from ipsecmon.ipsec import IkeNames
 __all__ = ["read_strongswan"]
 
 MAX_PACKET = 512 << 10  # octets, as vici's own
+READ_AHEAD = 64 << 10  # octets
 MAX_READ = 16 << 20  # octets in all; one IKE SA with one CHILD_SA takes about 1 KB
 
 _BROKEN = (
@@ -60,18 +61,28 @@ class _InTime:
         self._connection = connection
         self._deadline = deadline
         self._left = MAX_READ
+        self._ahead = memoryview(b"")
 
     def sendall(self, octets: bytes) -> None:
         self._limit()
         self._connection.sendall(octets)
 
     def recv(self, count: int) -> bytes:
+        """Up to count octets, as many as are here: a daemon has thousands of small packets at once."""
+        if count > MAX_PACKET:
+            raise SourceError("the daemon's packet is too long")
+        if not self._ahead:
+            self._ahead = self._receive()
+        octets, self._ahead = self._ahead[:count], self._ahead[count:]
+        return bytes(octets)
+
+    def _receive(self) -> memoryview:
         self._limit()
-        if count > min(MAX_PACKET, self._left):
-            raise SourceError(f"the answer of {self._connection.getpeername()} is too long")
-        received = self._connection.recv(count)
+        received = self._connection.recv(READ_AHEAD)
         self._left -= len(received)
-        return received
+        if self._left < 0:
+            raise SourceError("the daemon's answer is too long")
+        return memoryview(received)
 
     def gettimeout(self) -> None:
         return None

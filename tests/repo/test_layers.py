@@ -182,5 +182,5 @@ def test_the_helper_loads_no_third_party_module() -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    third = {"numpy", "pydantic", "yaml", "click", "rich", "pyroute2", "influxdb_client"}
+    third = {"numpy", "pydantic", "yaml", "click", "rich", "pyroute2", "influxdb_client", "vici"}
     assert third.isdisjoint(done.stdout.split())
