@@ -93,7 +93,7 @@ def converse(
     rate: int = 20_000,
     sizes: Sequence[int] = SIZES,
 ) -> Iterator[Conversation]:
-    """`packets` each way, at a rate a second, begun before the block; its figures are there after the block."""
+    """`packets` each way, at a rate a second, begun before the block; figures are there after it."""
     made = Conversation(among, ends, sizes)
     made.listen()
     made.speak(packets, rate)
@@ -103,7 +103,7 @@ def converse(
 
 @contextlib.contextmanager
 def captured(among: Namespaces) -> Iterator[dict[str, Volume]]:
-    """What a capture of the LAN's link saw of the conversations in the block: IP packets "away" and "home"."""
+    """What a capture of the LAN's link saw of UDP in the block: IP packets "out" and "in" of the router."""
     found: dict[str, Volume] = {}
     with in_namespace(among.name("lan")):
         sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
@@ -111,12 +111,12 @@ def captured(among: Namespaces) -> Iterator[dict[str, Volume]]:
         sniffer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, CAPTURE_BUFFER)
         yield found
         sniffer.setblocking(False)
-        lengths: dict[str, list[int]] = {"away": [], "home": []}
+        lengths: dict[str, list[int]] = {"out": [], "in": []}
         with contextlib.suppress(BlockingIOError):
             while True:
                 packet, (_, ethertype, way, *_) = sniffer.recvfrom(64)
                 if _is_udp(packet, ethertype):
-                    lengths["away" if way == PACKET_OUTGOING else "home"].append(_ip_octets(packet))
+                    lengths["out" if way == PACKET_OUTGOING else "in"].append(_ip_octets(packet))
     found.update({way: Volume(len(seen), sum(seen)) for way, seen in lengths.items()})
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from tests.netns.exchange import Volume
 from tests.netns.topology import FAR, FAR6, WAN, WAN6, Topology
 
-__all__ = ["EspTunnel", "add_esp_tunnel", "add_sas", "delete_sas", "flush_ipsec", "sa_volume"]
+__all__ = [
+    "CIPHERS",
+    "NATT_PORT",
+    "EspTunnel",
+    "add_esp_tunnel",
+    "add_sas",
+    "delete_ipsec",
+    "delete_sas",
+    "flush_ipsec",
+    "sa_volume",
+]
 
 NATT_PORT = 4500
 ESP_HEADER, ESP_TRAILER = 8, 2  # SPI and sequence number; pad length and next header
@@ -135,6 +145,12 @@ def delete_sas(topology: Topology, tunnel: EspTunnel) -> None:
     """Delete the two SAs at both ends, each with its DELSA event."""
     for role in ("router", tunnel.far or topology.far):
         topology.ip(role, "".join(f"xfrm state delete {state}\n" for state in tunnel.states(role)))
+
+
+def delete_ipsec(topology: Topology) -> None:
+    """No SA and no policy at any end; a DELSA event for each SA, which flush_ipsec() does not give."""
+    for role in topology.gateways():
+        topology.ip(role, "xfrm policy flush\nxfrm state deleteall\n")
 
 
 def flush_ipsec(topology: Topology) -> None:
