@@ -52,7 +52,7 @@ class EspTunnel:
     cipher: gcm, or cbc (with SHA-256). outer: 4 or 6. window: of anti-replay, 0 is none.
     far: the role of the far end, the topology's own by default. behind_nat: its own address, where the router
     sees another one. udp_port: NAT-T, the far end's as the router sees it; its own and the router's are 4500.
-    if_id: of the xfrm interface at the router.
+    if_id: of the xfrm interface at the router. secret: up to 128 bits, what the keys are made of; 0: the SPI.
     """
 
     spi: int = 0x100
@@ -68,6 +68,7 @@ class EspTunnel:
     behind_nat: str = ""
     udp_port: int = 0
     if_id: int = 0
+    secret: int = 0
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -97,7 +98,7 @@ class EspTunnel:
 
     def new_states(self, role: str) -> tuple[str, str]:
         """What ip(8) adds the SAs by: the outbound one, the inbound one."""
-        algorithms = CIPHERS[self.cipher].algorithms.format(self.spi)
+        algorithms = CIPHERS[self.cipher].algorithms.format(self.secret or self.spi)
         # af-unspec: either family inside, whatever the outer one
         rest = f"reqid {self.reqid} mode tunnel replay-window {self.window} flag af-unspec {algorithms}"
         if self.if_id and role == "router":

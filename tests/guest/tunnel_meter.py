@@ -12,7 +12,7 @@ from tests.guest.conversation import Conversation
 from tests.netns.agent import Agent, volume
 from tests.netns.exchange import Volume
 
-__all__ = ["NOTHING", "TunnelMeter", "added", "carried"]
+__all__ = ["NOTHING", "TunnelMeter", "added", "carried", "encrypted"]
 
 NOTHING = Volume(0, 0)
 WAYS = ("in", "out")
@@ -58,6 +58,12 @@ def carried(*talks: Conversation) -> dict[str, Volume]:
         "out": added(*(talk.away.sent for talk in talks)),
         "in": added(*(talk.home.received for talk in talks)),
     }
+
+
+def encrypted(*talks: Conversation) -> dict[str, Volume]:
+    """What the router encrypted and decrypted where packets lacked an SA, and were dropped, for a while."""
+    away = added(*(talk.away.received for talk in talks))
+    return {"out": away, "in": added(*(talk.home.received for talk in talks))}
 
 
 def added(*volumes: Volume) -> Volume:
