@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guest.topology import flush_ipsec
+from tests.guest.sites import Sites
+from tests.guest.sites import sites as make_sites
+from tests.guest.topology import delete_ipsec, flush_ipsec
 from tests.netns.topology import Topology
 from tests.netns.topology import topology as make_topology
 
@@ -37,3 +39,17 @@ def topology(network: Topology) -> Iterator[Topology]:
     yield network
     flush_ipsec(network)
     network.run("router", "nft", "flush", "ruleset")
+
+
+@pytest.fixture(scope="session")
+def all_sites() -> Iterator[Sites]:
+    """The network with a second site and a road warrior; one for all tests of tunnels."""
+    with make_sites() as made:
+        yield made
+
+
+@pytest.fixture
+def sites(all_sites: Sites) -> Iterator[Sites]:
+    """It without a trace of an earlier test's IPsec, each SA of which had its end told."""
+    yield all_sites
+    delete_ipsec(all_sites)

@@ -13,8 +13,19 @@ from dataclasses import dataclass
 from tests.netns.exchange import Volume
 from tests.netns.topology import FAR, FAR6, WAN, WAN6, Topology
 
-__all__ = ["EspTunnel", "add_esp_tunnel", "add_sas", "delete_sas", "flush_ipsec", "sa_volume"]
+__all__ = [
+    "CIPHERS",
+    "NATT_PORT",
+    "EspTunnel",
+    "add_esp_tunnel",
+    "add_sas",
+    "delete_ipsec",
+    "delete_sas",
+    "flush_ipsec",
+    "sa_volume",
+]
 
+NATT_PORT = 4500
 ESP_HEADER, ESP_TRAILER = 8, 2  # SPI and sequence number; pad length and next header
 
 
@@ -38,7 +49,10 @@ CIPHERS = {
 class EspTunnel:
     """spi: of the outbound SA; the inbound one has spi + 1. inner_*: networks of one family.
 
-    cipher: gcm, or cbc (with SHA-256). outer: 4 or 6.
+    cipher: gcm, or cbc (with SHA-256). outer: 4 or 6. window: of anti-replay, 0 is none.
+    far: the role of the far end, the topology's own by default. behind_nat: its own address, where the router
+    sees another one. udp_port: NAT-T, the far end's as the router sees it; its own and the router's are 4500.
+    if_id: of the xfrm interface at the router. secret: up to 128 bits, what the keys are made of; 0: the SPI.
     """
 
     spi: int = 0x100
@@ -49,6 +63,12 @@ class EspTunnel:
     inner_remote: str = "10.2.0.0/24"
     router: str = ""
     parent: str = ""
+    window: int = 64
+    far: str = ""
+    behind_nat: str = ""
+    udp_port: int = 0
+    if_id: int = 0
+    secret: int = 0
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -60,18 +80,44 @@ class EspTunnel:
         """Octets on the wire, outer IP header included, of one inner packet (RFC 4303 2)."""
         cipher = CIPHERS[self.cipher]
         padded = -(-(inner + ESP_TRAILER) // cipher.block) * cipher.block
-        return (20 if self.outer == 4 else 40) + ESP_HEADER + cipher.iv + padded + cipher.icv
+        return (
+            (20 if self.outer == 4 else 40)
+            + (8 if self.udp_port else 0)
+            + ESP_HEADER
+            + cipher.iv
+            + padded
+            + cipher.icv
+        )
 
-    def _states(self) -> list[str]:
-        """One line of ip(8) selectors for each SA: outbound, inbound."""
-        router, parent = self.ends
+    def states(self, role: str) -> tuple[str, str]:
+        """What ip(8) finds the SAs by: the outbound one, the inbound one."""
+        router, parent = self._ends_at(role)
         pairs = ((router, parent, self.spi), (parent, router, self.spi + 1))
-        return [f"src {source} dst {to} proto esp spi {spi:#x}" for source, to, spi in pairs]
+        out, back = (f"src {source} dst {to} proto esp spi {spi:#x}" for source, to, spi in pairs)
+        return out, back
+
+    def new_states(self, role: str) -> tuple[str, str]:
+        """What ip(8) adds the SAs by: the outbound one, the inbound one."""
+        algorithms = CIPHERS[self.cipher].algorithms.format(self.secret or self.spi)
+        # af-unspec: either family inside, whatever the outer one
+        rest = f"reqid {self.reqid} mode tunnel replay-window {self.window} flag af-unspec {algorithms}"
+        if self.if_id and role == "router":
+            rest += f" if_id {self.if_id:#x}"
+        out, back = self.states(role)
+        ports = NATT_PORT, self.udp_port if role == "router" else NATT_PORT
+        encaps = (f" encap espinudp {one} {other} 0.0.0.0" for one, other in (ports, ports[::-1]))
+        out_encap, back_encap = encaps if self.udp_port else ("", "")
+        return f"{out} {rest}{out_encap}", f"{back} {rest}{back_encap}"
+
+    def _ends_at(self, role: str) -> tuple[str, str]:
+        router, parent = self.ends
+        return router, (role != "router" and self.behind_nat) or parent
 
     def _policies(self, role: str) -> list[str]:
-        router, parent = self.ends
+        router, parent = self._ends_at(role)
         away, home = ("out",), ("in", "fwd")
-        template = "tmpl src {} dst {} proto esp reqid {} mode tunnel".format
+        if_id = f"if_id {self.if_id:#x} " if self.if_id and role == "router" else ""
+        template = (if_id + "tmpl src {} dst {} proto esp reqid {} mode tunnel").format
         return [
             f"src {source} dst {to} dir {direction} {template(*ends, self.reqid)}"
             for source, to, ends, directions in (
@@ -85,28 +131,32 @@ class EspTunnel:
 def add_esp_tunnel(topology: Topology, tunnel: EspTunnel) -> None:
     """SAs and policies of the tunnel, at both ends."""
     add_sas(topology, tunnel)
-    for role in ("router", topology.far):
+    for role in ("router", tunnel.far or topology.far):
         topology.ip(role, "".join(f"xfrm policy add {policy}\n" for policy in tunnel._policies(role)))
 
 
-def add_sas(topology: Topology, tunnel: EspTunnel) -> None:
-    """The SAs alone: with another spi and the same reqid, a rekey's new ones."""
-    algorithms = CIPHERS[tunnel.cipher].algorithms.format(tunnel.spi)
-    # af-unspec: either family inside, whatever the outer one
-    rest = f"reqid {tunnel.reqid} mode tunnel replay-window 64 flag af-unspec {algorithms}"
-    for role in ("router", topology.far):
-        topology.ip(role, "".join(f"xfrm state add {state} {rest}\n" for state in tunnel._states()))
+def add_sas(topology: Topology, tunnel: EspTunnel, limits: str = "") -> None:
+    """The SAs alone: with another spi and the same reqid, a rekey's new ones. limits: of the router's."""
+    for role in (tunnel.far or topology.far, "router"):
+        rest = limits if role == "router" else ""
+        topology.ip(role, "".join(f"xfrm state add {state} {rest}\n" for state in tunnel.new_states(role)))
 
 
 def delete_sas(topology: Topology, tunnel: EspTunnel) -> None:
     """Delete the two SAs at both ends, each with its DELSA event."""
-    for role in ("router", topology.far):
-        topology.ip(role, "".join(f"xfrm state delete {state}\n" for state in tunnel._states()))
+    for role in ("router", tunnel.far or topology.far):
+        topology.ip(role, "".join(f"xfrm state delete {state}\n" for state in tunnel.states(role)))
+
+
+def delete_ipsec(topology: Topology) -> None:
+    """No SA and no policy at any end; a DELSA event for each SA, which flush_ipsec() does not give."""
+    for role in topology.gateways():
+        topology.ip(role, "xfrm policy flush\nxfrm state deleteall\n")
 
 
 def flush_ipsec(topology: Topology) -> None:
-    """No SA and no policy at either end."""
-    for role in ("router", topology.far):
+    """No SA and no policy at any end."""
+    for role in topology.gateways():
         topology.ip(role, "xfrm policy flush\nxfrm state flush\n")
 
 

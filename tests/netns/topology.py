@@ -43,11 +43,15 @@ _ADDRESSES = {
 
 
 class Topology(Namespaces):
-    """Namespaces of the roles lan, router and `far`, with the links between them."""
+    """Namespaces of the roles lan, router and `far`, with the links between them; more: others, unconnected."""
 
-    def __init__(self, far: str) -> None:
-        super().__init__("lan", "router", far)
+    def __init__(self, far: str, *more: str) -> None:
+        super().__init__("lan", "router", far, *more)
         self.far = far
+
+    def gateways(self) -> tuple[str, ...]:
+        """The roles where tunnels may end."""
+        return ("router", self.far)
 
     def interfaces(self) -> Iterator[tuple[str, str]]:
         """(role, interface) of each end of a link."""

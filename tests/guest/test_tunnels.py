@@ -1,0 +1,72 @@
+"""Named tunnels are exact, in octets and packets, both ways, in every mode, by either reader.
+
+What must have passed is what sockets at both ends and a capture on the LAN counted; nothing here is XFRM's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.guest.conversation import captured, converse
+from tests.guest.sites import Sites
+from tests.guest.tunnel_meter import TunnelMeter, added, carried
+from tests.guest.tunnel_modes import COUNTERS, MODES, mode_in_place
+from tests.netns.agent import Agent, volume
+from tests.netns.exchange import Volume, exchange_udp
+
+PACKETS = 200
+CONFIGS: dict[str, dict[str, Any]] = {
+    "netlink": {},
+    "ip-xfrm": {"xfrm": {"reader": "ip-xfrm"}},
+    "rules-off": {"rules": "off"},
+}
+WAYS = [
+    *(("netlink", kind) for kind in MODES),
+    *(("ip-xfrm", kind) for kind in ("cbc-ipv6-in-ipv6", "transport", "nat-t", "xfrm-interface")),
+    *(("rules-off", kind) for kind in ("gcm", "road-warrior")),
+]
+
+
+@pytest.fixture(scope="module")
+def meter(
+    all_sites: Sites, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[TunnelMeter]:
+    """One agent for all tests of a config: to start one takes the guest seconds."""
+    settings = {"interval": "10s", "counters": COUNTERS, **CONFIGS[request.param]}
+    agent = Agent(all_sites, tmp_path_factory.mktemp(request.param), settings)
+    agent.start()
+    yield TunnelMeter(agent)
+    agent.end()
+    if request.param != "rules-off":
+        agent.call("rules", "remove")
+
+
+@pytest.mark.parametrize(("meter", "kind"), WAYS, indirect=["meter"])
+def test_a_tunnel_is_exact_both_ways(sites: Sites, meter: TunnelMeter, kind: str) -> None:
+    mode = MODES[kind]
+    meter.start_again()
+    knock = Volume(0, 0)
+    with mode_in_place(sites, mode):
+        if kind == "road-warrior":  # whoever is behind NAT speaks first
+            lan, warrior = mode.ends
+            knock = exchange_udp(
+                sites, warrior.role, lan.role, lan.address, packets=1, source_address=warrior.address
+            ).received
+        with captured(sites) as seen, converse(sites, mode.ends, packets=PACKETS) as talk:
+            pass
+        row = meter.row(mode.name)
+
+    sent = carried(talk)
+    assert sent == {"out": talk.away.received, "in": talk.home.sent}
+    if mode.ends[0].role == "lan":
+        assert seen == sent
+    sent["in"] = added(sent["in"], knock)
+    assert {way: volume(row[way]) for way in sent} == sent
+    assert {way: row[way]["derived_octets"] for way in sent} == {
+        way: mode.headers * passed.packets for way, passed in sent.items()
+    }
+    assert (row["sas"], row["rekeys"], row["path_loss_packets"]) == (2, 0, None if mode.headers else 0)
+    assert not any(row[way]["error_bound_octets"] or row[way]["bridged_octets"] for way in sent)
