@@ -9,7 +9,6 @@ as anything but a key and a number.
 from __future__ import annotations
 
 import gc
-import importlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Callable, Optional
 
 from ipsecmon.errors import SourceError
+from ipsecmon.helper.ip_xfrm import TextSaReader
 from ipsecmon.helper.sa_reader import SaReader
 from ipsecmon.helper.xfrm import NetlinkSaReader
 from ipsecmon.ipsec import Policy, SecurityAssociation
@@ -32,16 +32,8 @@ _EVENTS = re.compile(rb"sa-events (netlink|ip-xfrm)")
 Answer = dict[str, Any]
 
 
-def _open_text() -> SaReader:
-    try:
-        made: SaReader = importlib.import_module("ipsecmon.helper.ip_xfrm").TextSaReader()
-    except ImportError as error:
-        raise SourceError("the reader ip-xfrm is not part of this ipsecmon") from error
-    return made
-
-
 READERS: Mapping[str, Callable[[], SaReader]] = MappingProxyType(
-    {"netlink": NetlinkSaReader, "ip-xfrm": _open_text}
+    {"netlink": NetlinkSaReader, "ip-xfrm": TextSaReader}
 )
 
 

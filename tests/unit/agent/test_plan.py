@@ -131,7 +131,7 @@ def test_tags_go_with_the_rules_that_there_are() -> None:
 
 def test_the_addresses_of_a_tunnels_peers_are_told_each_once() -> None:
     twice = FILE.replace("peer: berlin.example.net", "peer: [berlin.example.net, 203.0.113.9]")
-    assert peer_addresses(config(twice), resolve) == {"berlin": BERLIN, "parent": ("198.51.100.7",)}
+    assert peer_addresses(config(twice).counters, resolve) == {"berlin": BERLIN, "parent": ("198.51.100.7",)}
 
 
 def test_with_rules_off_tunnels_have_no_rules_and_no_line() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from click.testing import CliRunner
 from ipsecmon.cli.ranges import Range
 from ipsecmon.cli.report import report_command, uncut
 from ipsecmon.clock import Moment
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.model import (
+    CounterKey,
+    Direction,
+    Increment,
+    ObservationPoint,
+    TunnelIncrement,
+    TunnelKey,
+)
 from ipsecmon.store import report
 from tests.unit.cli.conftest import Zone
 from tests.unit.store.store_cases import DAY_S, NS, T0_S, VPN, WEB, batch, commit, opened
@@ -54,6 +62,7 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "clock_steps": [],
         "counters": None,
         "interfaces": [{"name": "wan0", "direction": "in", "octets": 6840, "frames": 60}],
+        "tunnels": [],
     }
     assert answer["counters"][0] == {
         "name": "web",
@@ -80,6 +89,20 @@ def test_csv_has_the_columns_of_the_file_sink_and_the_interfaces_too(store: Path
         ("VPN-to-parent", "inner", "30"),
         ("wan0", "nic", "6840"),
     ]
+
+
+def test_tunnels_are_in_every_format_at_a_point_of_their_own(tmp_path: Path, config_file: Path) -> None:
+    folder = tmp_path / "store"
+    keys = [TunnelKey("VPN-to-parent", peer, Direction.IN) for peer in ("192.0.2.1", "192.0.2.2")]
+    told = tuple(TunnelIncrement(key, octets=500, packets=5, sas=1) for key in keys)
+    with opened(folder) as made:
+        commit(made, replace(batch(0, Increment(VPN, 5, 1)), tunnels=told))
+
+    (tunnel,) = json.loads(run(config_file, "--day", "2024-10-04", "--json").stdout)["tunnels"]
+    assert (tunnel["name"], tunnel["direction"], tunnel["octets"]) == ("VPN-to-parent", "in", 1000)
+    *_, row = csv.DictReader(run(config_file, "--day", "2024-10-04", "--csv").stdout.splitlines())
+    assert (row["observed_at"], row["octets"], row["nflog_octets"]) == ("tunnel", "1000", "0")
+    assert "tunnels, inside, by SA counters" in run(config_file, "--day", "2024-10-04").stdout
 
 
 def test_a_table_says_what_was_asked_and_what_it_covers_in_local_time(store: Path, config_file: Path) -> None:
