@@ -56,6 +56,7 @@ connections {{ {connection} {{
     esp_proposals = {esp}
     rekey_time = {rekey_time}
     rand_time = 0
+    life_time = 2h
   }} }}
 }} }}
 secrets {{ ike {{ secret = "{psk}" }} }}
