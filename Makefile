@@ -1,5 +1,6 @@
 # make run     installs what is missing and starts ipsecmon on this machine
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
+# make bench-guest  what a poll of 2,000 and of 10,000 SAs costs, beside ip(8), in the guest (ARGS="2000")
 # make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
@@ -16,7 +17,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) test-pythons test-version bench docs fuzz clean
+.PHONY: run venv test $(PARTS) test-pythons test-version bench bench-guest docs fuzz clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -85,6 +86,9 @@ docs: venv
 bench: venv
 	@scripts/ensure-packages bench
 	@$(AS_ROOT) $(VENV)/bin/python -m tests.bench $(ARGS)
+
+bench-guest: venv
+	@$(AS_ROOT) tests/guest/run-guest -t 500 '$(VENV)/bin/python -m tests.guest.bench_xfrm $(or $(ARGS),2000 10000)'
 
 fuzz: venv
 	@$(VENV)/bin/python -m tests.fuzz $(ARGS)

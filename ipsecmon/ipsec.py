@@ -7,7 +7,8 @@ inet_ntop(3) writes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Optional, Union
 
 from ipsecmon.model import Direction
@@ -15,6 +16,7 @@ from ipsecmon.model import Direction
 __all__ = [
     "AntiReplay",
     "Encapsulation",
+    "IkeNames",
     "Lifetime",
     "Mark",
     "Offload",
@@ -159,13 +161,17 @@ class SecurityAssociation(NamedTuple):
 class SavedSas:
     """What an agent leaves for the next one: SAs as last counted.
 
-    since_s: the wall clock's second before they were asked for. awaited: those of them that were not there
-    then and whose end had not come.
+    since_s: the wall clock's second before they were asked for. awaited: those whose ends have no bound, as
+    they were not there then and their ends had not come.
     """
 
     sas: tuple[SecurityAssociation, ...] = ()
     since_s: Optional[int] = None
     awaited: frozenset[SaId] = frozenset()
+
+    def without_bound(self) -> SavedSas:
+        """Where nothing is known of what passed since: their ends, if nobody saw them, have no bound."""
+        return replace(self, awaited=frozenset(sa.id for sa in self.sas))
 
 
 class Template(NamedTuple):
@@ -192,6 +198,13 @@ class Policy(NamedTuple):
     templates: tuple[Template, ...]
     mark: Mark = Mark(0, 0)
     if_id: int = 0
+
+
+class IkeNames(NamedTuple):
+    """Of IKE connections and of their CHILD_SAs. by_spi: (destination, SPI) to names."""
+
+    by_spi: Mapping[tuple[str, int], frozenset[str]]
+    by_reqid: Mapping[int, frozenset[str]]
 
 
 class SaNews(NamedTuple):

@@ -83,10 +83,10 @@ class TunnelLevels:
                 life.account = None if life.is_birth or life.is_bridging else self._account(life)
 
     def relearn(self) -> None:
-        """Finds all places anew, if they may be others."""
+        """Finds all places anew, if they may be others. What has ended stays where it was."""
         if self._learnt != self._matcher.learnt:
             self._learnt = self._matcher.learnt
-            lives = list(self._shares)
+            lives = [life for life in self._shares if not life.is_over]
             for life in lives:
                 self._take(self._shares.pop(life))
             self.update(lives)

@@ -8,18 +8,19 @@ every condition holds; conditions that need a direction do not hold without one.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Union
 
-from ipsecmon.ipsec import Mark, Policy, SecurityAssociation, Template
+from ipsecmon.ipsec import IkeNames, Mark, Policy, SecurityAssociation, Template
 from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED, Direction, TunnelKey
 
-__all__ = ["Place", "TunnelMatcher", "TunnelRule"]
+__all__ = ["NO_NAMES", "Place", "TunnelMatcher", "TunnelRule"]
 
 PLACES_KEPT = 65536  # SPIs change with every rekey
 PEERS_KEPT = 1024  # of one tunnel; the rest share one place, so that nobody's series grow without end
+NO_NAMES = IkeNames({}, {})
 UNSPECIFIED = ("0.0.0.0", "::")
 IPNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -56,7 +57,7 @@ class TunnelMatcher:
         self.learnt = 0  # times
         self._policies: dict[tuple[int, int], list[tuple[Policy, Template]]] = {}
         self._own: frozenset[str] = frozenset()
-        self._connections: Mapping[tuple[str, int], str] = {}
+        self._names = NO_NAMES
         self._known: dict[tuple[object, ...], TunnelKey] = {}
         self._peers: dict[str, set[str]] = {}
 
@@ -64,9 +65,9 @@ class TunnelMatcher:
         self,
         policies: Iterable[Policy],
         own: Collection[str],
-        connections: Optional[Mapping[tuple[str, int], str]] = None,
+        names: IkeNames = NO_NAMES,
     ) -> None:
-        """own: this machine's addresses. connections: (destination, SPI) to an IKE connection's name."""
+        """own: this machine's addresses."""
         self.learnt += 1
         self._policies = {}
         for policy in policies:
@@ -75,7 +76,13 @@ class TunnelMatcher:
                     key = (template.protocol, template.reqid)
                     self._policies.setdefault(key, []).append((policy, template))
         self._own = frozenset(own)
-        self._connections = connections or {}
+        self._names = names
+        self._known = {}
+
+    def change(self, rules: Sequence[TunnelRule]) -> None:
+        """Other rules from now on."""
+        self.learnt += 1
+        self._rules = rules
         self._known = {}
 
     def key(self, sa: SecurityAssociation) -> TunnelKey:
@@ -125,13 +132,14 @@ class TunnelMatcher:
     def _holds(
         self, rule: TunnelRule, sa: SecurityAssociation, direction: Direction, users: Sequence[Policy]
     ) -> bool:
-        name = self._connections.get((sa.destination, sa.spi))
+        by_spi, by_reqid = self._names
+        names = by_spi.get((sa.destination, sa.spi)) or by_reqid.get(sa.reqid, frozenset())
         return (
             (not rule.peers or not rule.peers.isdisjoint(_peers(sa, direction)))
             and (not rule.if_ids or sa.if_id in rule.if_ids)
             and (not rule.marks or sa.mark in rule.marks)
             and (not rule.reqids or any(low <= sa.reqid <= high for low, high in rule.reqids))
-            and (not rule.connections or name in rule.connections)
+            and (not rule.connections or not names.isdisjoint(rule.connections))
             and (not rule.subnets or any(_carries(pair, policy) for pair in rule.subnets for policy in users))
         )
 

@@ -17,6 +17,7 @@ _FIXED: Mapping[str, Callable[[Config], object]] = {
     "rules": lambda config: config.rules,
     "backend": lambda config: config.backend,
     "nfmark.mask": lambda config: f"0x{config.nfmark.mask:08x}",
+    "xfrm.reader": lambda config: config.xfrm.reader,
     "nflog.receive_buffer": lambda config: config.nflog.receive_buffer_octets,
 }
 _SAID: Mapping[str, Callable[[Config], object]] = {

@@ -17,17 +17,18 @@ from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.assignment import save_groups
+from ipsecmon.agent.bridge import bridge
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
-from ipsecmon.agent.foreign_rules import build_keeper, tell_of_other_rules
+from ipsecmon.agent.foreign_rules import build_keeper
 from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
 from ipsecmon.agent.status import describe
+from ipsecmon.agent.tunnels import HEAR_NS
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
-from ipsecmon.model import Reading
 
 __all__ = ["Agent"]
 
@@ -127,8 +128,10 @@ class Agent:
         remember_outlets(wired)
         wired.interfaces.start()
         self._unwind.append(lambda: wired.interfaces.stop())  # a reload may change which
-        ledger = self._bridge()
+        sas = wired.store.saved_sas()
+        ledger, bridged = bridge(wired, self._keeper, sas)
         generation = self._begin_counting(ledger)
+        wired.tunnels.start(sas if bridged else sas.without_bound())
         self._start_rounds(ledger, generation)
         self._control.start()
         self._unwind.append(self._control.stop)
@@ -149,40 +152,6 @@ class Agent:
         if self._watchdog_ns is not None:
             notify_systemd("WATCHDOG=1")
             self._loop.call_at(self._clock.now().monotonic_ns + self._watchdog_ns, self._be_alive)
-
-    def _bridge(self) -> Ledger:
-        """The first look: go on where the last run ended, and make a batch of what passed since."""
-        wired = self._wired
-        saved = wired.store.readings()
-        wired.know_saved(list(saved))
-        rules = wired.rules.poll()
-        if not wired.plan.managed:
-            tell_of_other_rules({key: one.birth for key, one in saved.items()}, rules.readings)
-        began = [
-            one
-            for one in self._keeper.newborn(rules.readings)
-            if one.key not in saved or saved[one.key].birth != one.birth
-        ]
-        ledger = Ledger(
-            wired.router,
-            {tap.group: tap.key for tap in wired.plan.taps()},
-            wired.lines,
-            [*(Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()), *began],
-        )
-        readings = [*wired.interfaces.poll(), *rules.readings]
-        now = self._clock.now()
-        if ledger.adopt(readings, wired.pending()):
-            start_ns = max([wired.store.last_end_ns() or 0, *(one.at_ns for one in saved.values())])
-            batch = ledger.batch(start_ns, max(now.wall_ns, start_ns + 1))
-            wired.store.commit(batch, readings, [one.name for one in wired.outlets], now)
-            _logger.info(
-                "bridged what passed since the last run seconds=%.1f", (now.wall_ns - start_ns) / 1e9
-            )
-        else:
-            wired.store.save_readings(readings, now.wall_ns)
-        self._keeper.forget_newborn()
-        ledger.close()
-        return ledger
 
     def _begin_counting(self, ledger: Ledger) -> int:
         """Groups and rules. Bound before the rules first stand, not one packet goes uncopied.
@@ -223,6 +192,7 @@ class Agent:
             wired.copies,
             wired.rules,
             wired.interfaces,
+            wired.tunnels,
             ledger,
             intervals,
             wired.store,
@@ -231,11 +201,13 @@ class Agent:
             self._keeper.check,
         )
         self._rounds = Rounds(parts, generation)
+        self._rounds.read_all()
         self._intervals = intervals
         self._reload = Reload(wired, self._keeper, self._rounds, ledger, self._loop, self._force_close)
         self._loop.watch(wired.copies, self._on_copies)
         self._due_ns = 0
         self._wait_for_boundary()
+        self._hear()
         if self._look:
             self._loop.call_at(now.monotonic_ns, self._on_look)
 
@@ -245,6 +217,11 @@ class Agent:
         if due_ns != self._due_ns:
             self._due_ns = due_ns
             self._loop.call_at(due_ns, lambda: self._on_time(due_ns))
+
+    def _hear(self) -> None:
+        """Of SAs, between two rounds."""
+        self._loop.call_at(self._clock.now().monotonic_ns + HEAR_NS, self._hear)
+        self._wired.tunnels.hear()
 
     def _on_copies(self) -> None:
         """Let more arrive and read all of it at once."""

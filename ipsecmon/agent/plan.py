@@ -1,8 +1,8 @@
 """From the user's config to the plan of the rules: which parts, in which order, on which NFLOG groups.
 
 The order is the partition's: IKE, then ESP of the named peers, then the rest of ESP and NAT-T, then the
-named clear counters as the file has them, then `other`. Inside: the named tunnels with their
-drill-downs, then `inner`, whatever else was decrypted or will be encrypted.
+named clear counters as the file has them, then `other`. Inside: the named tunnels that rules can tell,
+with their drill-downs, then `inner`, whatever else was decrypted or will be encrypted.
 
 A counter that had an NFLOG group keeps it, wherever it now stands in the file: a copy that is on its way when
 rules are replaced must not be taken for another counter's.
@@ -10,16 +10,18 @@ rules are replaced must not be taken for another counter's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
-from ipsecmon.config import Config, Counter
+from ipsecmon.config import Config, Counter, Subnets
 from ipsecmon.config import Match as ConfigMatch
+from ipsecmon.config.readers import parse_address
+from ipsecmon.config.tunnels import ruled_tunnels, wire_tunnels
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["build_plan", "group_ranges", "line_parts"]
+__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "peer_addresses"]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
@@ -42,9 +44,8 @@ def build_plan(
     if config.rules != "managed":
         return _watching_plan(config, table)
     groups = _Groups(config, kept or {}, busy)
-    tunnels = [counter for counter in config.counters if counter.ipsec]
-    peers = {counter.name: _addresses(counter, resolve) for counter in tunnels}
-    nfmarks = _nfmarks(config, [counter.name for counter in tunnels])
+    peers = peer_addresses(config.counters, resolve)
+    nfmarks = _nfmarks(config, list(ruled_tunnels(config.counters)))
     plan = Plan(
         table=table,
         interfaces=tuple(line.interface for line in config.lines),
@@ -132,14 +133,26 @@ def _check_pins(
             )
 
 
-def _addresses(counter: Counter, resolve: Resolve) -> tuple[str, ...]:
-    assert counter.ipsec is not None
-    if counter.ipsec.address:
-        return (str(counter.ipsec.address),)
-    found = resolve(counter.ipsec.peer)
+def peer_addresses(counters: Iterable[Counter], resolve: Resolve) -> dict[str, tuple[str, ...]]:
+    """Of each tunnel that is named by peers, by the counter's name. Raises ConfigError where one has none."""
+    return {
+        counter.name: tuple(
+            dict.fromkeys(
+                address for peer in counter.ipsec.peers for address in _addresses(counter.name, peer, resolve)
+            )
+        )
+        for counter in counters
+        if counter.ipsec and counter.ipsec.peers
+    }
+
+
+def _addresses(name: str, peer: str, resolve: Resolve) -> tuple[str, ...]:
+    if parse_address(peer) is not None:
+        return (peer,)
+    found = resolve(peer)
     if not found:
         raise ConfigError(
-            f"counter {counter.name!r}: peer {counter.ipsec.peer} does not resolve to an address now: "
+            f"counter {name!r}: peer {peer} does not resolve to an address now: "
             "write its address, or start again when DNS answers"
         )
     return found
@@ -162,7 +175,7 @@ def _parts(
     nfmarks: Mapping[str, Optional[int]],
 ) -> Iterator[Part]:
     yield Part(Kind.IKE, groups.tap("ike", way, _WIRE))
-    for name, addresses in peers.items():
+    for name, addresses in wire_tunnels(config.counters, peers).items():
         tag = nfmarks[name] if way is Direction.IN else None  # what comes out of the ESP inherits it
         yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=addresses, nfmark=tag)
     yield Part(Kind.ESP, groups.tap("esp", way, _WIRE))
@@ -180,15 +193,28 @@ def _tunnels(
     peers: Mapping[str, tuple[str, ...]],
     nfmarks: Mapping[str, Optional[int]],
 ) -> Iterator[Tunnel]:
-    for name, addresses in peers.items():
+    for name, ipsec in ruled_tunnels(config.counters).items():
         inside = tuple(
             Inside(groups.tap(counter.name, way, _INNER), _match(counter.match))
             for counter in config.counters
             if counter.match and counter.inside_tunnel == name
         )
         tag = nfmarks[name] if way is Direction.OUT else None  # the ESP inherits it
-        yield Tunnel(groups.tap(name, way, _INNER), addresses, inside, tag)
+        yield Tunnel(
+            groups.tap(name, way, _INNER),
+            peers.get(name, ()),
+            inside,
+            tag,
+            subnets=tuple(_between(subnets) for subnets in ipsec.subnets),
+            reqids=ipsec.reqids,
+        )
     yield Tunnel(groups.tap("inner", way, _INNER))
+
+
+def _between(subnets: Subnets) -> Match:
+    """As the IPsec policy has them: what our NAT makes of the addresses inside."""
+    local, remote = (tuple(map(str, networks)) for networks in (subnets.local, subnets.remote))
+    return Match(local=local, remote=remote, lan_view=False)
 
 
 def _match(match: ConfigMatch) -> Match:

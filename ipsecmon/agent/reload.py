@@ -18,12 +18,14 @@ from dataclasses import dataclass, replace
 
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
+from ipsecmon.account.tunnel_match import TunnelRule
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.changes import check_reloadable, plan_changes, sink_changes
 from ipsecmon.agent.foreign_rules import Keeper
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.plan import build_plan
 from ipsecmon.agent.rounds import Rounds
+from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.config import Config, load
 from ipsecmon.config.advice import resolve_host
@@ -46,6 +48,7 @@ class _Change:
     config: Config
     plan: Plan
     outlets: Sequence[Outlet]
+    tunnels: Sequence[TunnelRule]
     said: list[str]
 
 
@@ -107,7 +110,7 @@ class Reload:
         outlets = wired.outlets_of(config, names)
         said = plan_changes(wired.config, config, wired.plan, plan)
         said += sink_changes(names, {outlet.name: outlet.told for outlet in outlets})
-        return _Change(config, plan, outlets, said)
+        return _Change(config, plan, outlets, planned_rules(config, plan, resolve_host), said)
 
     def _replace_rules(self, plan: Plan) -> int:
         """The generation of the rule sets. After an error the old rules stand."""
@@ -148,6 +151,7 @@ class Reload:
             self._rounds.parts.intervals.change(config.interval_s)
         wired.store.keep(config.interval_s, config.store.retention_s, config.store.max_octets)
         wired.config, wired.plan, wired.interval_s = config, plan, config.interval_s
+        wired.tunnels.change(change.tunnels)
         self._change_outlets(change.outlets)
         names = [outlet.name for outlet in change.outlets]
         parts = replace(self._rounds.parts, interfaces=wired.interfaces, sinks=names)

@@ -1,4 +1,5 @@
 """One round: read every counter in one pass, drain the copies, book, and close the interval when it is due.
+Where the interval is closed, the tunnels' SAs are read right after the counters that bound their errors.
 
 The order is what makes the numbers true: counters between two drains (what was seen before has been counted,
 what has been counted can be seen after), the store before the sinks (a batch that is sent can be found
@@ -9,14 +10,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.agent.observe import Counters, ResourceUse
+from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
 from ipsecmon.errors import HelperGone, SourceError, StoreError
+from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
 
 __all__ = ["STEPS_BACK", "Parts", "Rounds"]
@@ -65,6 +68,7 @@ class Books(Protocol):
         sinks: Sequence[str],
         now: Moment,
         stepped_ns: int = 0,
+        sas: Optional[SavedSas] = None,
     ) -> None: ...
     def set_state(self, key: str, value: str) -> None: ...
     def backlog(self, sink: str) -> Backlog: ...
@@ -79,6 +83,7 @@ class Parts:
     copies: CopySource
     rules: RuleSource
     interfaces: InterfaceCounters
+    tunnels: TunnelMeter
     ledger: Ledger
     intervals: Intervals
     store: Books
@@ -94,6 +99,7 @@ class Rounds:
         self._parts = parts
         self._generation = generation
         self._readings: dict[CounterKey, Reading] = {}
+        self._broken: set[CounterKey] = set()
         self._resources = ResourceUse()
         self._dropped_before = 0
         self._saved_steps_back = parts.intervals.steps_back
@@ -129,13 +135,26 @@ class Rounds:
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
         drained = self.drain()
-        parts.ledger.renew(self._reborn(rules.readings))
+        reborn = self._reborn(rules.readings)
+        self._broken.update(reborn)
+        parts.ledger.renew(reborn)
         uncounted = parts.ledger.advance(readings, at_ns, drained)
         if uncounted:
             parts.counts.add("rules", "uncounted-copies", uncounted)
         self._readings.update((reading.key, reading) for reading in readings)
         if rules.missing or rules.generation != self._generation:
             self._generation = parts.check_rules(rules.missing)
+
+    def read_all(self) -> None:
+        """As read(), and the SAs; where some ended with no last reading, the counters again after that."""
+        self.read()
+        parts = self._parts
+        first = last = parts.ledger.snapshot()
+        if parts.tunnels.read():
+            self.read()
+            last = parts.ledger.snapshot()
+        parts.tunnels.settle(first, last, self._broken)
+        self._broken.clear()
 
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
         """Counters that are not the ones of the last round, though they have the same key."""
@@ -148,7 +167,7 @@ class Rounds:
 
     def close(self) -> Batch:
         """Read, and close the interval that is running. Raises StoreError; the increments stay open then."""
-        self.read()
+        self.read_all()
         parts = self._parts
         now = parts.clock.now()
         span = parts.intervals.span(now.wall_ns, now.monotonic_ns)
@@ -156,8 +175,13 @@ class Rounds:
         dropped = parts.copies.dropped_datagrams()
         try:
             levels = self._levels(dropped)
-            batch = parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels])
-            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns)
+            batch = replace(
+                parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels]),
+                tunnels=parts.tunnels.increments(),
+                xfrm_errors=parts.tunnels.errors(),
+            )
+            sas = parts.tunnels.saved()
+            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:
             self._complain_of_store(error)
             raise
@@ -165,6 +189,7 @@ class Rounds:
         self._dropped_before = dropped
         parts.counts.mark_reported(counted)
         parts.ledger.close()
+        parts.tunnels.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -24,6 +24,7 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "nfmarks_refused": list(nfmarks_refused),
         "dropped_datagrams": wired.copies.dropped_datagrams(),
         "counts": wired.counts.totals(),
+        "xfrm": wired.tunnels.describe(),
         "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }

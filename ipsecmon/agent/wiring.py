@@ -11,18 +11,25 @@ from typing import Optional, Union
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
+from ipsecmon.agent.tunnel_rules import planned_rules
+from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.config import Config, SinkEntry
+from ipsecmon.config.advice import resolve_host
 from ipsecmon.helper.client import Helper
 from ipsecmon.model import CounterKey
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
+from ipsecmon.sources.addresses import own_addresses
 from ipsecmon.sources.copies import Copies
 from ipsecmon.sources.foreign_counters import ForeignCounterSource
+from ipsecmon.sources.ike import IkeSource
 from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
+from ipsecmon.sources.xfrm import XfrmSource
+from ipsecmon.sources.xfrm_stat import read_xfrm_stat
 from ipsecmon.store import Spool, Store, report
 
 __all__ = ["Outlet", "Wired", "build_wired"]
@@ -77,6 +84,7 @@ class Wired:
     rules: Union[RuleCounterSource, ForeignCounterSource]
     interfaces: InterfaceSource
     copies: Copies
+    tunnels: TunnelMeter
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     @property
@@ -140,6 +148,7 @@ class Wired:
 def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path] = None) -> Wired:
     folder = Path(config.store.path)
     counts = Counters()
+    clock = SystemClock()
     helper.on_restart = lambda: counts.add("helper", "restarts")
     return Wired(
         config=config,
@@ -150,7 +159,7 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         plan=plan,
         lines=line_parts(config, plan),
         helper=helper,
-        clock=SystemClock(),
+        clock=clock,
         counts=counts,
         store=Store(
             folder,
@@ -162,6 +171,17 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         rules=_rules(plan, helper, counts),
         interfaces=InterfaceSource(plan.interfaces),
         copies=Copies(),
+        tunnels=_tunnels(config, plan, helper, counts, clock),
+    )
+
+
+def _tunnels(config: Config, plan: Plan, helper: Helper, counts: Counters, clock: Clock) -> TunnelMeter:
+    return TunnelMeter(
+        XfrmSource(helper, config.xfrm.reader, counts),
+        planned_rules(config, plan, resolve_host),
+        Outside(own_addresses, IkeSource().names, read_xfrm_stat),
+        counts,
+        clock,
     )
 
 

@@ -13,6 +13,8 @@ from ipsecmon.agent.plan import build_plan
 from ipsecmon.config import Config, ConfigErrors, json_schema, load, warnings
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import ObservationPoint
+from ipsecmon.ruleset.iptables import MOST_REQIDS, without_rule
+from ipsecmon.ruleset.model import Plan
 from ipsecmon.units import render_rate
 
 __all__ = ["check_command"]
@@ -36,7 +38,7 @@ def check_command(file: Optional[Path], schema: bool) -> None:
 def _check(file: Path) -> None:
     try:
         config = load(file)
-        build_plan(config, lambda name: (_SOME_ADDRESS,))
+        plan = build_plan(config, lambda name: (_SOME_ADDRESS,))
     except ConfigErrors as errors:
         click.echo(str(errors), err=True)
         raise SystemExit(1) from None
@@ -46,14 +48,23 @@ def _check(file: Path) -> None:
     click.echo(f"{file}: ok")
     for row in _summary(config):
         click.echo(f"  {row}")
-    for warning in warnings(config):
+    for warning in (*warnings(config), *_backend_limits(plan)):
         click.echo(f"warning: {warning}")
+
+
+def _backend_limits(plan: Plan) -> Iterator[str]:
+    for name in without_rule(plan) if plan.backend.startswith("iptables") else ():
+        yield (
+            f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids: "
+            "use backend nft"
+        )
 
 
 def _rules(config: Config) -> Iterator[str]:
     """With rules of the administrator's own: what each group of theirs counts as."""
     if config.rules == "off":
-        yield "rules     off: interfaces only, no NFLOG"
+        counted = "interfaces and tunnels' SAs" if config.counters else "interfaces"
+        yield f"rules     off: {counted} only, no NFLOG"
     if config.rules != "manual":
         return
     yield "rules     your own; none is installed, and none is touched"

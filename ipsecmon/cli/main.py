@@ -16,6 +16,7 @@ from ipsecmon.cli.rules import rules_group
 from ipsecmon.cli.run import run_command
 from ipsecmon.cli.status import status_command
 from ipsecmon.cli.top import top_command
+from ipsecmon.cli.tunnels import tunnels_command
 from ipsecmon.errors import IpsecmonError
 
 __all__ = ["cli", "main"]
@@ -44,6 +45,7 @@ cli.add_command(status_command)
 cli.add_command(reload_command)
 cli.add_command(top_command)
 cli.add_command(report_command)
+cli.add_command(tunnels_command)
 cli.add_command(check_command)
 cli.add_command(init_command)
 cli.add_command(rules_group)

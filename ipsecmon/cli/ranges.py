@@ -15,7 +15,7 @@ import click
 
 from ipsecmon.units import parse_duration
 
-__all__ = ["CURRENT", "DEFAULT_SINCE", "Range", "chosen_range", "local_span", "local_time"]
+__all__ = ["CURRENT", "DEFAULT_SINCE", "Range", "chosen_range", "iso_time", "local_span", "local_time"]
 
 CURRENT = "current"  # what --month and --day mean without a value
 DEFAULT_SINCE = "1h"
@@ -68,6 +68,12 @@ def chosen_range(options: Mapping[str, Optional[str]], until: Optional[str], now
 def local_time(at_ns: int) -> str:
     """'2026-11-22 07:46:15 CET': this machine's time zone."""
     return f"{_moment(at_ns):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def iso_time(at_ns: int) -> str:
+    """'2026-11-22T06:46:15.000Z': for programs, in UTC."""
+    moment = datetime.datetime.fromtimestamp(at_ns / 1e9, datetime.timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def local_span(start_ns: int, end_ns: int) -> str:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from ipsecmon.model import ObservationPoint
 
-__all__ = ["POINTS", "number", "wide_console"]
+__all__ = ["POINTS", "number", "printable", "render_age", "wide_console"]
 
 _FILE_WIDTH = 160  # of what goes to a file or a pipe: names stay whole
 
@@ -21,6 +21,20 @@ POINTS = {
 def number(value: int, style: str = "") -> Text:
     """With thousands apart; a zero steps back."""
     return Text(f"{value:,}", style=style if value else "dim")
+
+
+def printable(text: str) -> str:
+    """Control characters and what a terminal cannot show become escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def render_age(seconds: float) -> str:
+    """'45 s', '12 min', '3.2 h', '5.0 d'."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.1f} d"
 
 
 def wide_console() -> Console:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from ipsecmon.agent.control import NotRunning, ask
+from ipsecmon.cli.closing import close_interval, now_option
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
@@ -42,7 +42,7 @@ def _range_options(function: _Function) -> _Function:
 @click.command("report")
 @config_option
 @_range_options
-@click.option("--now", "close_first", is_flag=True, help="Have the running agent close its interval first.")
+@now_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row a counter and direction.")
 def report_command(
@@ -67,7 +67,7 @@ def report_command(
     config = load(config_file)
     folder = Path(config.store.path)
     if close_first:
-        _close_interval(folder)
+        close_interval(folder)
     answer = _answer(config, folder, chosen_range(options, to, time.time_ns()))
     if as_json:
         print_json(answer)
@@ -106,10 +106,3 @@ def _clock_note(steps: Sequence[ClockStep]) -> str:
     told = [f"from {local_time(one.from_ns)} to {local_time(one.to_ns)}" for one in steps[-_STEPS_TOLD:]]
     others = f" and {len(steps) - len(told)} times before" if len(steps) > len(told) else ""
     return f"the clock was set {', '.join(told)}{others}: times in this range are by the clock as it stood"
-
-
-def _close_interval(folder: Path) -> None:
-    try:
-        ask(folder, "close-interval")
-    except NotRunning as error:
-        click.echo(f"ipsecmon: {error}; the report ends with the last closed interval", err=True)

@@ -6,7 +6,6 @@ JSON and CSV have times in UTC and the range that the rows really cover as start
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ipsecmon.cli.ranges import Range, local_span
+from ipsecmon.cli.ranges import Range, iso_time, local_span
 from ipsecmon.cli.render import POINTS, number, wide_console
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.store import Report, ReportRow
@@ -52,11 +51,13 @@ def print_json(answer: Answer) -> None:
     found = answer.found
     document = {
         "router": answer.router,
-        "start": _iso(found.start_ns),
-        "end": _iso(found.end_ns),
-        "asked": {"start": _iso(answer.asked.start_ns), "end": _iso(answer.asked.end_ns)},
+        "start": iso_time(found.start_ns),
+        "end": iso_time(found.end_ns),
+        "asked": {"start": iso_time(answer.asked.start_ns), "end": iso_time(answer.asked.end_ns)},
         "note": answer.note,
-        "clock_steps": [{"from": _iso(one.from_ns), "to": _iso(one.to_ns)} for one in found.clock_steps],
+        "clock_steps": [
+            {"from": iso_time(one.from_ns), "to": iso_time(one.to_ns)} for one in found.clock_steps
+        ],
         "counters": [_counter(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
     }
@@ -71,7 +72,7 @@ def print_csv(answer: Answer) -> None:
     for row in found.rows:
         key = (row.key.name, row.key.direction.value, row.key.observed_at.value)
         numbers = [getattr(row, name) for name in NUMBERS]
-        rows.writerow((_iso(found.start_ns), _iso(found.end_ns), answer.router, *key, *numbers))
+        rows.writerow((iso_time(found.start_ns), iso_time(found.end_ns), answer.router, *key, *numbers))
     if answer.note:
         click.echo(f"ipsecmon: {answer.note}", err=True)
 
@@ -107,11 +108,6 @@ def _nic(row: ReportRow) -> dict[str, Any]:
         "octets": row.octets,
         "frames": row.packets,
     }
-
-
-def _iso(at_ns: int) -> str:
-    moment = datetime.datetime.fromtimestamp(at_ns / 1e9, datetime.timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _table(found: Report, lines: set[str]) -> Table:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.cli.options import config_option, json_option
+from ipsecmon.cli.render import printable
 from ipsecmon.config import load
 from ipsecmon.units import render_octets
 
@@ -46,6 +47,8 @@ def status_command(config_file: Path, as_json: bool) -> None:
 def _troubles(answer: dict[str, Any]) -> list[str]:
     troubles = [] if answer["rules_stand"] else ["the rules do not stand as they should"]
     troubles += _store_troubles(answer["store"])
+    if answer.get("xfrm", {}).get("error"):
+        troubles.append(f"SAs: {answer['xfrm']['error']}")
     for sink in answer["sinks"]:
         if not sink["healthy"]:
             troubles.append(f"sink {sink['name']}: {sink['last_error']}")
@@ -69,6 +72,8 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     for reason in answer["nfmarks_refused"]:
         table.add_row("nfmark", f"not written: {reason}")
     table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
+    if "xfrm" in answer:
+        table.add_row("SAs", _sas(answer["xfrm"]))
     _show_store(table, answer["store"])
     for sink in answer["sinks"]:
         state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
@@ -87,6 +92,11 @@ def _show_store(table: Table, store: dict[str, Any]) -> None:
         table.add_row("store", f"{size}, spool {render_octets(store['spool_octets'])}{trimmed}")
     for trouble in _store_troubles(store):
         table.add_row("", f"[red]{escape(trouble)}[/]")
+
+
+def _sas(xfrm: dict[str, Any]) -> str:
+    error = f", [red]{escape(printable(xfrm['error']))}[/]" if xfrm["error"] else ""
+    return f"{xfrm['sas']:,} alive, read by {xfrm['reader']}{error}"
 
 
 def _waiting(sink: dict[str, Any]) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
+from ipsecmon.config.readers import parse_address
 from ipsecmon.config.settings import Config
+from ipsecmon.config.tunnels import ruled_tunnels, shadowed_tunnels, untold_tunnels
 
 __all__ = ["Resolve", "resolve_host", "warnings"]
 
@@ -43,19 +45,18 @@ def _missing_interfaces(config: Config, interfaces: Path) -> Iterator[str]:
 
 
 def _peers(config: Config, resolve: Resolve) -> Iterator[str]:
-    owners: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for counter in config.counters:
-        if counter.ipsec is None:
-            continue
-        peer = counter.ipsec.peer
-        addresses = (peer,) if counter.ipsec.address else resolve(peer)
-        if not counter.ipsec.address:
-            meaning = f"resolves to {', '.join(addresses)}" if addresses else "does not resolve now"
-            yield f"counter {counter.name}: peer {peer} {meaning}"
-        for address in addresses:
-            owner = owners.setdefault(address, counter.name)
-            if owner != counter.name:
-                yield f"counter {counter.name}: peer {address} is counter {owner}'s too, which comes first"
+        for peer in counter.ipsec.peers if counter.ipsec else ():
+            is_address = parse_address(peer) is not None
+            addresses = (peer,) if is_address else resolve(peer)
+            found.setdefault(counter.name, []).extend(addresses)
+            if not is_address:
+                meaning = f"resolves to {', '.join(addresses)}" if addresses else "does not resolve now"
+                yield f"counter {counter.name}: peer {peer} {meaning}"
+    yield from shadowed_tunnels(config.counters, found)
+    if config.rules == "managed":
+        yield from untold_tunnels(config.counters, found)
 
 
 def _shadowed_matches(config: Config) -> Iterator[str]:
@@ -69,7 +70,7 @@ def _shadowed_matches(config: Config) -> Iterator[str]:
 
 def _iptables(config: Config) -> Iterator[str]:
     """What a rule set of iptables can't tell, where any counter could show it."""
-    if not config.backend.startswith("iptables"):
+    if config.rules != "managed" or not config.backend.startswith("iptables"):
         return
     matches = [counter.match for counter in config.counters if counter.match]
     if any(match.local or match.host or match.port for match in matches):
@@ -77,7 +78,7 @@ def _iptables(config: Config) -> Iterator[str]:
             f"backend {config.backend}: where this router does NAT, the first packet of each forwarded "
             "connection is compared by its address before translation; nft has no such limit"
         )
-    if any(counter.ipsec for counter in config.counters):
+    if ruled_tunnels(config.counters):
         yield (
             f"backend {config.backend}: a packet that this router's NAT translates into a tunnel is counted "
             "twice, clear and as ESP; nft has no such limit"

@@ -7,19 +7,36 @@ whatever has the wrong type is passed over here, because its own check tells tha
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from collections.abc import Hashable, Iterator
+from typing import Any, Callable, NamedTuple, Optional
+
+from pydantic import ValidationError
 
 from ipsecmon.config.counters import BUILT_IN_PARTS
 from ipsecmon.config.document import Document
+from ipsecmon.config.ipsec import Ipsec
 from ipsecmon.config.problems import KeyPath, Problem, render_key, suggestion
-from ipsecmon.config.readers import parse_peer
 
 __all__ = ["disagreements", "empty_values"]
 
-_MAY_BE_EMPTY = {"nfmark", "counters", "store", "sinks", "nflog"}  # nothing is what they mean by default
+_MAY_BE_EMPTY = {
+    "nfmark",
+    "counters",
+    "store",
+    "sinks",
+    "nflog",
+    "xfrm",
+}  # nothing is what they mean by default
 
 _Found = tuple[KeyPath, Any]
+
+
+class _Tunnel(NamedTuple):
+    """A counter as written. ipsec: None where it has none, or one that its own check refuses."""
+
+    path: KeyPath
+    counter: dict[str, Any]
+    ipsec: Optional[Ipsec]
 
 
 def disagreements(document: Document) -> list[Problem]:
@@ -27,15 +44,17 @@ def disagreements(document: Document) -> list[Problem]:
     root = document.root or {}
     counters = list(_items(root, "counters"))
     lines = list(_items(root, "line"))
+    tunnels = [_Tunnel(path, counter, _read_ipsec(counter)) for path, counter in counters]
     names = [*_values(lines, "name"), *_values(counters, "name")]
     groups = [found for _, counter in counters for found in _groups(_, counter)]
     return [
         *_twice(document, names, _folded, "; names must differ in more than case"),
         *_twice(document, _values(lines, "interface"), str, "; its traffic would count twice"),
-        *_twice(document, _peers(counters), str, ", which takes every packet first"),
+        *_same_tunnels(document, tunnels),
+        *_pins_without_rule(document, tunnels, root),
         *_same_groups(document, groups, root),
         *_kinds(document, counters, root.get("rules", "managed")),
-        *_unknown_tunnels(document, counters),
+        *_unknown_tunnels(document, counters, tunnels),
         *_unknown_sink_counters(document, root, _sink_names(names, lines)),
     ]
 
@@ -77,17 +96,33 @@ def _values(items: list[tuple[KeyPath, dict[str, Any]]], key: str) -> list[_Foun
     return [((*path, key), item[key]) for path, item in items if isinstance(item.get(key), str)]
 
 
-def _peers(counters: list[tuple[KeyPath, dict[str, Any]]]) -> list[_Found]:
-    ipsecs = [((*path, "ipsec"), item.get("ipsec")) for path, item in counters]
-    found = _values([(path, ipsec) for path, ipsec in ipsecs if isinstance(ipsec, dict)], "peer")
-    return [(path, _read_peer(peer)) for path, peer in found]
-
-
-def _read_peer(peer: str) -> str:
+def _read_ipsec(counter: dict[str, Any]) -> Optional[Ipsec]:
     try:
-        return parse_peer(peer).casefold()
-    except ValueError:
-        return peer
+        return Ipsec.model_validate(counter["ipsec"])
+    except (KeyError, ValidationError):
+        return None
+
+
+def _same_tunnels(document: Document, tunnels: list[_Tunnel]) -> Iterator[Problem]:
+    first: dict[Hashable, KeyPath] = {}
+    for path, _, ipsec in tunnels:
+        here = (*path, "ipsec")
+        before = first.setdefault(ipsec.conditions, here) if ipsec else here
+        if before != here:
+            owner = f"{render_key(before)} on line {document.lines[before]}"
+            yield document.problem(here, f"has the conditions of {owner}, which takes everything first")
+
+
+def _pins_without_rule(document: Document, tunnels: list[_Tunnel], root: dict[str, Any]) -> Iterator[Problem]:
+    """Groups for copies that no rule of ours can make."""
+    for path, counter, ipsec in tunnels if root.get("rules", "managed") == "managed" else ():
+        for inside, pin in _items(counter, "nflog", path) if ipsec else ():
+            if ipsec and not ipsec.has_rule:
+                message = f"no rule can tell a tunnel by {', '.join(ipsec.without_rule)}: leave it out"
+                yield document.problem(inside, message)
+            elif ipsec and not ipsec.is_by_peer_alone and pin.get("observed_at", "wire") == "wire":
+                message = "on the wire a rule tells a tunnel by its peer alone: write observed_at: inner"
+                yield document.problem(inside, message)
 
 
 def _folded(name: str) -> str:
@@ -128,13 +163,16 @@ def _kinds(
 ) -> Iterator[Problem]:
     """What a counter needs, by who keeps the rules."""
     for path, counter in counters:
-        ignored = next((key for key in ("ipsec", "match", "inside_tunnel") if key in counter), None)
-        if rules == "off":
-            yield document.problem(path, "rules: off counts interfaces only: leave counters out")
+        ignored = next((key for key in ("match", "inside_tunnel") if key in counter), None)
+        if rules == "off" and "ipsec" not in counter:
+            message = "rules: off counts interfaces and the SAs of tunnels: leave out what has no ipsec"
+            yield document.problem(path, message)
+        elif rules == "off" and "nflog" in counter:
+            yield document.problem((*path, "nflog"), "there is none with rules: off: leave it out")
         elif rules == "manual" and ignored:
             message = "your own rules say what is counted with rules: manual: leave it out"
             yield document.problem((*path, ignored), message)
-        elif rules == "manual" and "nflog" not in counter:
+        elif rules == "manual" and "nflog" not in counter and "ipsec" not in counter:
             message = (
                 "needs nflog with rules: manual: the group that a rule of yours logs to, and its direction"
             )
@@ -143,11 +181,22 @@ def _kinds(
             yield document.problem(path, "needs exactly one of ipsec and match")
 
 
-def _unknown_tunnels(document: Document, counters: list[tuple[KeyPath, dict[str, Any]]]) -> Iterator[Problem]:
-    tunnels = [item["name"] for _, item in counters if "ipsec" in item and isinstance(item.get("name"), str)]
+def _unknown_tunnels(
+    document: Document, counters: list[tuple[KeyPath, dict[str, Any]]], tunnels: list[_Tunnel]
+) -> Iterator[Problem]:
+    named = {
+        item["name"]: ipsec
+        for _, item, ipsec in tunnels
+        if "ipsec" in item and isinstance(item.get("name"), str)
+    }
     for path, name in _values(counters, "inside_tunnel"):
-        if name not in tunnels:
-            yield document.problem(path, f'no counter with ipsec is named "{name}"' + _choice(name, tunnels))
+        ipsec = named.get(name)
+        if name not in named:
+            message = f'no counter with ipsec is named "{name}"' + _choice(name, list(named))
+            yield document.problem(path, message)
+        elif ipsec and not ipsec.has_rule:
+            message = f"no rule can tell what is inside: {name} is named by {', '.join(ipsec.without_rule)}"
+            yield document.problem(path, message)
 
 
 def _sink_names(names: list[_Found], lines: list[tuple[KeyPath, dict[str, Any]]]) -> list[str]:

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, Optional
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from ipsecmon.config.fields import Choice, Name, OneOrMany, Peer
+from ipsecmon.config.fields import Choice, Name, OneOrMany
+from ipsecmon.config.ipsec import Ipsec
 from ipsecmon.config.match import Match
-from ipsecmon.config.readers import IPAddress, parse_address
 from ipsecmon.config.section import Section
 from ipsecmon.model import Direction, ObservationPoint
 
-__all__ = ["BUILT_IN_PARTS", "Counter", "Ipsec", "NflogPin", "OwnName", "Pin"]
+__all__ = ["BUILT_IN_PARTS", "Counter", "NflogPin", "OwnName", "Pin"]
 
 BUILT_IN_PARTS = ("esp", "nat-t", "ike", "other", "inner")
 
@@ -33,25 +33,6 @@ class Pin(NamedTuple):
     group: int
     direction: Direction
     observed_at: ObservationPoint
-
-
-class Ipsec(Section):
-    """An IPsec tunnel, named by its far end."""
-
-    NOT_YET: ClassVar[Mapping[str, str]] = {
-        "subnets": "write peer: and the other gateway's address",
-        "connection": "write peer: and the other gateway's address",
-        "reqid": "write peer: and the other gateway's address",
-    }
-
-    peer: Peer = Field(
-        description="The other gateway: its IP address, or a host name, which is resolved at start."
-    )
-
-    @property
-    def address(self) -> Optional[IPAddress]:
-        """The peer's address, None where a host name has to be resolved."""
-        return parse_address(self.peer)
 
 
 class NflogPin(Section):

@@ -20,10 +20,13 @@ from ipsecmon.config.readers import (
     IPNetwork,
     Range,
     parse_group_range,
+    parse_if_id,
     parse_network,
     parse_peer,
     parse_port_range,
     parse_protocol,
+    parse_reqid_range,
+    parse_xfrm_mark,
 )
 from ipsecmon.units import parse_duration, parse_octets, parse_rate
 
@@ -32,21 +35,26 @@ __all__ = [
     "as_written",
     "RATE_SCHEMA",
     "Choice",
+    "Connections",
     "Duration",
     "Folder",
     "GroupRanges",
+    "IfIds",
     "InterfaceName",
     "Name",
     "Networks",
     "OneOrMany",
-    "Peer",
+    "Peers",
     "Ports",
     "Protocols",
     "Rate",
+    "Reqids",
     "Volume",
+    "XfrmMarks",
 ]
 
 MAX_NAME = 64  # characters; Linux's own limit for a host name
+MAX_CONNECTION = 255  # characters; swanctl.conf(5) sets no limit, nobody's names come near it
 MAX_INTERFACE = 15  # octets: IFNAMSIZ less its end mark (linux/if.h)
 
 
@@ -107,6 +115,12 @@ def _checked_name(value: str) -> str:
     return value
 
 
+def _checked_connection(value: str) -> str:
+    if not (1 <= len(value) <= MAX_CONNECTION and value.isprintable() and value == value.strip()):
+        raise ValueError(f"must be 1 to {MAX_CONNECTION} printable characters without a space at either end")
+    return value
+
+
 def _checked_interface(value: str) -> str:
     # dev_valid_name() in net/core/dev.c; quotes and wildcards would mean something else in a rule
     refused = any(char in '/:"\\*' or char.isspace() or not char.isprintable() for char in value)
@@ -149,12 +163,15 @@ def _text(title: str, pattern: str, *examples: str) -> JsonSchemaValue:
     return {"title": title, "type": "string", "pattern": pattern, "examples": list(examples)}
 
 
-def _number_or_range(title: str, example: str) -> JsonSchemaValue:
-    number = {"type": "integer", "minimum": 1, "maximum": 65535}
-    return {"title": title, "anyOf": [number, _text("range", "^[0-9]{1,5}(-[0-9]{1,5})?$", example)]}
+def _number_or_range(title: str, example: str, highest: int = 65535) -> JsonSchemaValue:
+    number = {"type": "integer", "minimum": 1, "maximum": highest}
+    digits = f"[0-9]{{1,{len(str(highest))}}}"
+    return {"title": title, "anyOf": [number, _text("range", f"^{digits}(-{digits})?$", example)]}
 
 
 _NUMBER = r"^\s*[0-9]{1,15}(\.[0-9]{1,6})?\s*"
+_HEX = "(0x[0-9A-Fa-f]{1,8}|[0-9]{1,10})"
+_U32 = {"type": "integer", "minimum": 0, "maximum": 0xFFFFFFFF}
 _OCTETS = {"type": "integer", "minimum": 0}
 _VOLUME = {
     "title": "volume",
@@ -190,10 +207,37 @@ InterfaceName = Annotated[
 Folder = Annotated[
     Path, PlainValidator(_checked_folder), WithJsonSchema(_text("folder", "^/", "/var/lib/ipsecmon"))
 ]
-Peer = Annotated[
+_Peer = Annotated[
     str,
     PlainValidator(parse_peer),
     WithJsonSchema(_text("IP address or host name", "^[A-Za-z0-9.:-]{1,253}$", "198.51.100.7")),
+]
+_Connection = Annotated[
+    str,
+    AfterValidator(_checked_connection),
+    WithJsonSchema(
+        {"title": "connection name", "type": "string", "minLength": 1, "maxLength": MAX_CONNECTION}
+    ),
+]
+_IfId = Annotated[
+    int,
+    PlainValidator(parse_if_id),
+    WithJsonSchema({"title": "if_id", "anyOf": [_U32, _text("if_id", f"^{_HEX}$", "0x2a")]}),
+]
+_XfrmMark = Annotated[
+    tuple[int, int],
+    PlainValidator(parse_xfrm_mark),
+    WithJsonSchema(
+        {
+            "title": "mark, or mark/mask",
+            "anyOf": [_U32, _text("mark", f"^{_HEX}(/{_HEX})?$", "0x10/0xff")],
+        }
+    ),
+]
+_Reqid = Annotated[
+    Range,
+    PlainValidator(parse_reqid_range),
+    WithJsonSchema(_number_or_range("reqid or range", "10-19", 0xFFFFFFFF)),
 ]
 _Network = Annotated[
     IPNetwork,
@@ -213,9 +257,10 @@ NotEmpty = AfterValidator(_not_empty)
 Networks = Annotated[tuple[_Network, ...], OneOrMany(1), NotEmpty, AfterValidator(_merged_networks)]
 Ports = Annotated[tuple[_Port, ...], OneOrMany(1), NotEmpty, AfterValidator(_merged_ranges)]
 GroupRanges = Annotated[tuple[_Group, ...], OneOrMany(1), NotEmpty]
-Protocols = Annotated[
-    tuple[_Protocol, ...],
-    OneOrMany(1),
-    NotEmpty,
-    AfterValidator(lambda numbers: tuple(dict.fromkeys(numbers))),
-]
+_EachOnce = AfterValidator(lambda values: tuple(dict.fromkeys(values)))
+Protocols = Annotated[tuple[_Protocol, ...], OneOrMany(1), NotEmpty, _EachOnce]
+Peers = Annotated[tuple[_Peer, ...], OneOrMany(1), NotEmpty, _EachOnce]
+Connections = Annotated[tuple[_Connection, ...], OneOrMany(1), NotEmpty, _EachOnce]
+IfIds = Annotated[tuple[_IfId, ...], OneOrMany(1), NotEmpty, _EachOnce]
+XfrmMarks = Annotated[tuple[_XfrmMark, ...], OneOrMany(1), NotEmpty, _EachOnce]
+Reqids = Annotated[tuple[_Reqid, ...], OneOrMany(1), NotEmpty, AfterValidator(_merged_ranges)]

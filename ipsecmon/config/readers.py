@@ -19,10 +19,13 @@ __all__ = [
     "Range",
     "parse_address",
     "parse_group_range",
+    "parse_if_id",
     "parse_network",
     "parse_peer",
     "parse_port_range",
     "parse_protocol",
+    "parse_reqid_range",
+    "parse_xfrm_mark",
 ]
 
 IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -31,7 +34,9 @@ Range = tuple[int, int]  # first and last, both inclusive
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")  # RFC 1123, 2.1
-_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
+_NUMBER = re.compile("0x[0-9a-fA-F]{1,8}|[0-9]{1,10}")
+_U32 = 0xFFFFFFFF
 
 
 def parse_address(text: str) -> Optional[IPAddress]:
@@ -92,11 +97,44 @@ def parse_protocol(value: object) -> int:
     raise ValueError(f"must be an IP protocol's name or a number from 0 to 255{hint}")
 
 
-def _parse_range(value: object, what: str) -> Range:
+def parse_reqid_range(value: object) -> Range:
+    """7 or '10-19'. Raises ValueError."""
+    return _parse_range(value, f"a reqid from 1 to {_U32} or a range such as 10-19", _U32)
+
+
+def parse_if_id(value: object) -> int:
+    """42, 0x2a or '0x2a'. Raises ValueError."""
+    number = _number(value)
+    if number is None or number == 0:
+        raise ValueError(f"must be an if_id from 1 to {_U32}, such as 42 or 0x2a")
+    return number
+
+
+def parse_xfrm_mark(value: object) -> tuple[int, int]:
+    """Value and mask from 0x10 or '0x10/0xff'. Raises ValueError."""
+    left, slash, right = value.partition("/") if isinstance(value, str) else (value, "", "")
+    mark, mask = _number(left), _number(right) if slash else _U32
+    if mark is None or not mask:
+        raise ValueError("must be a mark such as 0x10, or one with its mask such as 0x10/0xff")
+    if mark & ~mask:
+        raise ValueError(f"has bits outside its mask; did you mean 0x{mark & mask:x}/0x{mask:x}?")
+    return mark, mask
+
+
+def _number(value: object) -> Optional[int]:
+    """0 to 2**32 - 1, as a number or as text of one."""
+    text = str(value)
+    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+        return None
+    number = int(text, 16 if text.startswith("0x") else 10)
+    return number if number <= _U32 else None
+
+
+def _parse_range(value: object, what: str, highest: int = 65535) -> Range:
     matched = None if isinstance(value, bool) else _RANGE.fullmatch(str(value))
     first = int(matched.group(1)) if matched else 0
     last = int(matched.group(2) or first) if matched else 0
-    if not (1 <= first <= 65535 and 1 <= last <= 65535):
+    if not (1 <= first <= highest and 1 <= last <= highest):
         raise ValueError(f"must be {what}")
     if first > last:
         raise ValueError(f"is a range that ends before it begins; did you mean {last}-{first}?")

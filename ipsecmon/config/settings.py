@@ -35,7 +35,7 @@ from ipsecmon.config.fields import (
 from ipsecmon.config.section import Section
 from ipsecmon.sinks import SINKS
 
-__all__ = ["Capacity", "Config", "Line", "Nflog", "Nfmark", "SinkEntry", "Store"]
+__all__ = ["Capacity", "Config", "Line", "Nflog", "Nfmark", "SinkEntry", "Store", "Xfrm"]
 
 MIN_STORE_OCTETS, MAX_STORE_OCTETS = 128 * 10**6, 10**12  # half of the least is the log's
 MAX_RECEIVE_BUFFER = 1 << 30  # the kernel keeps the size in a signed int and doubles it (socket(7))
@@ -179,6 +179,16 @@ class Nflog(Section):
         return tuple(dict.fromkeys(numbers))
 
 
+class Xfrm(Section):
+    """How the counters of IPsec's SAs are read."""
+
+    reader: Annotated[Literal["netlink", "ip-xfrm"], Choice("netlink", "ip-xfrm")] = Field(
+        "netlink",
+        description="`netlink` asks the kernel; `ip-xfrm` reads what `ip -s xfrm state` and `ip xfrm "
+        "monitor` print, and is taken too where the kernel refuses netlink.",
+    )
+
+
 class SinkEntry(Section):
     """One sink: its kind as the only key, with its settings."""
 
@@ -236,7 +246,7 @@ class Config(Section):
     rules: Annotated[Literal["managed", "manual", "off"], Choice("managed", "manual", "off")] = Field(
         "managed",
         description="Who keeps the counting rules: `managed`, ipsecmon does; `manual`, you do, and each "
-        "counter names its NFLOG groups; `off`, there are none, and only the interface is counted.",
+        "counter names its NFLOG groups; `off`, there are none, and the interface and SAs alone are counted.",
     )
     backend: Annotated[
         Literal["auto", "nft", "iptables", "iptables-nft", "iptables-legacy"],
@@ -258,3 +268,4 @@ class Config(Section):
         (), description="Where series are sent, in any number."
     )
     nflog: Nflog = Field(as_written({}), description="Header copies from the kernel.")
+    xfrm: Xfrm = Field(as_written({}), description="The counters of IPsec's SAs.")

@@ -5,7 +5,7 @@ exactly these away again. Legacy tables have all their chains always and can't b
 from __future__ import annotations
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.helper.netlink import Netfilter
+from ipsecmon.helper.netlink import Netlink
 from ipsecmon.helper.xtables import Xtables
 from ipsecmon.wire.nft_cleanup import encode_chain_request, encode_deletion, encode_table_request
 from ipsecmon.wire.nftables import decode_generation, encode_generation_request
@@ -22,7 +22,7 @@ class BaseChains:
     """What is missing is told in letters, which stand in the name of a chain of ours."""
 
     def __init__(self) -> None:
-        self._netfilter = Netfilter()
+        self._netfilter = Netlink()
 
     def missing(self, table: Xtables) -> str:
         """What is not there now, of what the program may make for rules."""

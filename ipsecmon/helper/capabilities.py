@@ -8,7 +8,15 @@ from pathlib import Path
 
 from ipsecmon.errors import MissingCapability
 
-__all__ = ["CAP_NET_ADMIN", "CAP_NET_RAW", "drop_all", "effective", "keep_net_admin", "pass_on_net_admin"]
+__all__ = [
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "drop_all",
+    "effective",
+    "keep_net_admin",
+    "pass_on_net_admin",
+    "prctl",
+]
 
 CAP_SETPCAP = 8
 CAP_NET_ADMIN = 12
@@ -56,7 +64,7 @@ def pass_on_net_admin() -> None:
     if os.geteuid() != 0:  # root's children have every capability anyway
         bit = 1 << CAP_NET_ADMIN
         _set(bit, bit, bit)
-        _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, CAP_NET_ADMIN)
+        prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, CAP_NET_ADMIN)
 
 
 def keep_net_admin(net_raw_too: bool = False) -> None:
@@ -71,16 +79,16 @@ def keep_net_admin(net_raw_too: bool = False) -> None:
     _limit_future(*kept)
     _set(bits, bits, bits)
     for capability in kept:
-        _prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, capability)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, capability)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop_all() -> None:
     """Give up every capability, now and for whatever this process executes. Call before any thread."""
-    _prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
+    prctl(_PR_CAP_AMBIENT, _AMBIENT_CLEAR_ALL)
     _limit_future()
     _set(0, 0, 0)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
     threads = [entry.name for entry in Path("/proc/self/task").iterdir()]
     if any(effective(f"self/task/{thread}") for thread in threads):
         raise MissingCapability("a thread kept its capabilities: this is an error in ipsecmon")
@@ -89,7 +97,7 @@ def drop_all() -> None:
 def _limit_future(*kept: int) -> None:
     if not effective() >> CAP_SETPCAP & 1:
         return  # no root: there is nothing that an execve could bring back
-    _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
+    prctl(_PR_SET_SECUREBITS, _SECUREBITS)
     for capability in range(64):
         if capability not in kept and _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
             break  # EINVAL: past the last one that this kernel knows
@@ -103,8 +111,11 @@ def _set(effective_mask: int, permitted: int, inheritable: int) -> None:
         raise OSError(code, f"capset: {os.strerror(code)}")
 
 
-def _prctl(option: int, *arguments: int) -> None:
+def prctl(option: int, *arguments: int) -> int:
+    """What the kernel answers. Raises OSError."""
     padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    if _libc.prctl(option, *padded):
+    answer: int = _libc.prctl(option, *padded)
+    if answer < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"prctl {option}: {os.strerror(code)}")
+    return answer

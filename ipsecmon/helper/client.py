@@ -24,14 +24,15 @@ from ipsecmon.helper.netfilter import CounterDump
 from ipsecmon.helper.rules import Applied
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.wire.nftables import NamedCounter
+from ipsecmon.wire.sa_records import MAX_RECORDS
 
-__all__ = ["Helper", "OpenedNflog"]
+__all__ = ["Helper", "HelpersEvents", "HelpersSas", "OpenedNflog"]
 
 _logger = logging.getLogger(__name__)
 _TIMEOUT_S = 60.0  # nft may take long on a router with many rules
 _STOP_S = 2.0
 _AWAY_S = 2.0  # of waiting for the next helper before a round goes on without; it needs some 10 ms
-MAX_ANSWER = 16 << 20  # octets; 10,000 counters take about 1 MB
+MAX_ANSWER = 16 << 20  # octets of a line; 10,000 counters take about 1 MB
 
 _PACKAGES = Path(__file__).parents[2]
 # isolated: neither the caller's folder and environment nor any third-party package can get into the helper
@@ -48,6 +49,21 @@ class OpenedNflog(NamedTuple):
 
     socket: socket.socket
     requests: int
+
+
+class HelpersSas(NamedTuple):
+    """number: of this dump, for the next one. epoch: another one where events may have been missed."""
+
+    number: int
+    epoch: int
+    records: bytes
+
+
+class HelpersEvents(NamedTuple):
+    epoch: int
+    has_missed: bool
+    has_more: bool
+    records: bytes
 
 
 class Helper:
@@ -146,17 +162,25 @@ class Helper:
         answer, _ = self._ask("rules-verify")
         return bool(answer["stand"])
 
+    def sa_dump(self, reader: str, known: int) -> HelpersSas:
+        """SAs, by netlink or ip-xfrm. known: number of the last dump that was taken; 0 is none."""
+        answer, _ = self._ask("sa-dump", f"{reader} {known}")
+        return HelpersSas(answer["dump"], answer["epoch"], answer["body"])
+
+    def sa_events(self, reader: str) -> HelpersEvents:
+        answer, _ = self._ask("sa-events", reader)
+        return HelpersEvents(answer["epoch"], answer["missed"], answer["more"], answer["body"])
+
     def _ask(self, verb: str, argument: str = "") -> tuple[dict[str, Any], list[int]]:
         request = f"{verb} {argument}\n" if argument else f"{verb}\n"
         deadline = time.monotonic() + (_AWAY_S if self._pid else _TIMEOUT_S)
         while True:
             connection = self._connection or self._connect(deadline)
             try:
-                line, descriptors = _exchange(connection, request)
+                answer, descriptors = _exchange(connection, request)
                 break
             except OSError:
                 self._disconnect()
-        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], SourceError)(answer["message"])
         return answer, descriptors
@@ -197,13 +221,34 @@ class Helper:
             self._connection = None
 
 
-def _exchange(connection: socket.socket, request: str) -> tuple[bytes, list[int]]:
-    """One request, and its answer's line. Raises OSError."""
+def _exchange(connection: socket.socket, request: str) -> tuple[dict[str, Any], list[int]]:
+    """One request and its answer; "body" in it: the octets behind the line. Raises OSError."""
     connection.sendall(request.encode())
-    line, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
-    while not line.endswith(b"\n"):
+    received, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+    while b"\n" not in received:
         more = connection.recv(1 << 16)
-        if not more or len(line) > MAX_ANSWER:
+        if not more or len(received) > MAX_ANSWER:
             raise ConnectionResetError
-        line += more
-    return line, descriptors
+        received += more
+    line, _, begun = received.partition(b"\n")
+    answer: dict[str, Any] = json.loads(line)
+    octets = answer.pop("octets", 0)
+    if octets:
+        answer["body"] = _receive(connection, begun, octets)
+    return answer, descriptors
+
+
+def _receive(connection: socket.socket, begun: bytes, octets: int) -> bytes:
+    """So many octets, the first of which are there. Raises OSError."""
+    if not len(begun) <= octets <= MAX_RECORDS:
+        raise ConnectionResetError
+    body = bytearray(octets)
+    body[: len(begun)] = begun
+    at = len(begun)
+    with memoryview(body) as rest:
+        while at < octets:
+            received = connection.recv_into(rest[at:])
+            if not received:
+                raise ConnectionResetError
+            at += received
+    return bytes(body)

@@ -20,7 +20,7 @@ from typing import Callable, NamedTuple, Optional, TypeVar
 from ipsecmon.errors import DecodeError, SourceError
 from ipsecmon.helper.legacy_rules import legacy_rules
 from ipsecmon.helper.netfilter import SO_RCVBUFFORCE, SOL_NETLINK
-from ipsecmon.helper.netlink import Netfilter
+from ipsecmon.helper.netlink import Netlink
 from ipsecmon.wire.netlink import (
     Message,
     pull_messages,
@@ -105,7 +105,7 @@ class _NftReader:
         self._events.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _EVENTS_BUFFER)
         self._events.setsockopt(SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_EVENTS)
         self._events.setblocking(False)
-        self._netfilter = Netfilter()
+        self._netfilter = Netlink()
 
     def read(self, groups: frozenset[int]) -> ForeignDump:
         """Raises SourceError where rules change all the time."""

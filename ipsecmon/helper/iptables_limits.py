@@ -9,6 +9,7 @@ from pathlib import Path
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.programs import output
 from ipsecmon.helper.xtables import Xtables, family_is_on
+from ipsecmon.ruleset.iptables import MOST_REQIDS, without_rule
 from ipsecmon.ruleset.model import Kind, Plan
 
 __all__ = ["explained", "has_xfrm", "limits"]
@@ -40,6 +41,11 @@ def limits(plan: Plan, tables: Sequence[Xtables]) -> list[str]:
             "IPv4 inside tunnels to IPv6 peers whose addresses begin with the same 32 bits counts for the "
             "first of these, as iptables compares no more: use backend nft"
         )
+    found += [
+        f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids: "
+        "use backend nft"
+        for name in without_rule(plan)
+    ]
     if family_is_on(6) and not any(table.family == 6 for table in tables):
         found.append("ip6tables is not installed: IPv6 is not counted")
     return found

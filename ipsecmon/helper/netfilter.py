@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ipsecmon.errors import SourceError
-from ipsecmon.helper.netlink import Netfilter
+from ipsecmon.helper.netlink import Netlink
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER, encode_bind
 from ipsecmon.wire.nftables import (
     NamedCounter,
@@ -62,7 +62,7 @@ class CounterReader:
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self._netfilter = Netfilter()
+        self._netfilter = Netlink()
 
     def read(self) -> CounterDump:
         """Raises SourceError if the kernel refuses, OSError if it does not answer."""

@@ -1,4 +1,4 @@
-"""One request and its answer over a netfilter netlink socket."""
+"""One request and its answer over a netlink socket."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from ipsecmon.wire.netlink import (
 )
 from ipsecmon.wire.nflog_config import NETLINK_NETFILTER
 
-__all__ = ["Netfilter"]
+__all__ = ["Netlink"]
 
 _TIMEOUT_S = 5.0
 _RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
 
 
-class Netfilter:
-    """Opened at first use. Raises OSError with the kernel's own number where it refuses, TimeoutError if it
-    does not answer."""
+class Netlink:
+    """protocol: of the socket, which is opened at first use.
 
-    def __init__(self) -> None:
+    Raises OSError with the kernel's own number where it refuses, TimeoutError if it does not answer.
+    """
+
+    def __init__(self, protocol: int = NETLINK_NETFILTER) -> None:
+        self._protocol = protocol
         self._sequence = 0
         self._opened: Optional[socket.socket] = None
 
@@ -47,6 +50,20 @@ class Netfilter:
                 return
             yield buffer, message
 
+    def send(self, encode: Callable[[int], bytes]) -> socket.socket:
+        """Ask, and leave the answer to be received from the socket that is returned. Where it is not received
+        to its end, close()."""
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        connection = self._socket()
+        connection.send(encode(self._sequence))
+        return connection
+
+    def close(self) -> None:
+        """Whatever was not received is gone; the next use opens another one."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
     def is_there(self, encode: Callable[[int], bytes]) -> bool:
         """Whether the kernel answers anything but that there is no such thing."""
         try:
@@ -58,15 +75,13 @@ class Netfilter:
     def _socket(self) -> socket.socket:
         if self._opened is None:
             kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-            self._opened = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+            self._opened = socket.socket(socket.AF_NETLINK, kind, self._protocol)
             self._opened.settimeout(_TIMEOUT_S)
             self._opened.bind((0, 0))
         return self._opened
 
     def _answers(self, encode: Callable[[int], bytes]) -> Iterator[tuple[bytes, Message]]:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        connection = self._socket()
-        connection.send(encode(self._sequence))
+        connection = self.send(encode)
         while True:
             buffer = connection.recv(_RECEIVE)
             for message in pull_messages(buffer):

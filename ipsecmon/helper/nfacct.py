@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from ipsecmon.helper.netlink import Netfilter
+from ipsecmon.helper.netlink import Netlink
 from ipsecmon.wire.nfacct import AcctObject, decode_object, encode_delete, encode_dump, encode_new
 
 __all__ = ["Acct", "AcctReading", "reloaded_by"]
@@ -44,7 +44,7 @@ class Acct:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._netfilter = Netfilter()
+        self._netfilter = Netlink()
 
     def supported(self) -> bool:
         try:

@@ -1,8 +1,9 @@
 """The helper's side of the connection: one request is one line, a verb, one answer is one line of JSON.
 
-Two verbs have an argument. `plan` carries another plan, in JSON: it is checked as the first one was, must
+Some verbs have an argument. `plan` carries another plan, in JSON: it is checked as the first one was, must
 keep within the bounds of the start, and is only remembered; names in it never become syntax. `open-nflog`
-may name groups of the plan, where some are bound already.
+may name groups of the plan, where some are bound already. What `sa-dump` and `sa-events` take
+is in sa_verbs.py; their answers are a line that says how many octets of records follow it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from ipsecmon.helper.backends import Rules
 from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.foreign_rules import ForeignRuleReader
 from ipsecmon.helper.netfilter import open_nflog
+from ipsecmon.helper.sa_verbs import SaVerbs
 from ipsecmon.ruleset.model import Plan
 
 __all__ = ["MAX_ARGUED", "MAX_REQUEST", "Server"]
 
-MAX_REQUEST = 64  # octets; the longest verb has 12
+MAX_REQUEST = 64  # octets; the longest request, of sa-dump, has 35
 MAX_ARGUED = 16 << 20  # octets; a plan of 10,000 counters takes about 5 MB
 _RECEIVE = 1 << 16
 
@@ -39,6 +41,7 @@ class Server:
         self._bounds = bounds
         self._rules = Rules(plan)
         self._foreign = ForeignRuleReader(plan.groups())
+        self._sas = SaVerbs()
         self._verbs: dict[bytes, Callable[[], Answer]] = {
             b"open-nflog": self._open_nflog,
             b"counters": self._read_counters,
@@ -78,7 +81,7 @@ class Server:
         word, space, argument = request.partition(b" ")
         argued = self._argued.get(word)
         if not space or argued is None:
-            return self._verbs.get(request)
+            return self._verbs.get(request) or self._sas.find(request)
         return lambda: argued(argument)
 
     def _answer(self, request: bytes) -> bool:
@@ -97,9 +100,12 @@ class Server:
 
     def _send(self, answer: Answer) -> None:
         descriptors = [answer.pop("descriptor")] if "descriptor" in answer else []
+        body: bytes = answer.pop("body", b"")
+        if body:
+            answer["octets"] = len(body)
         line = json.dumps(answer).encode() + b"\n"
         if not descriptors:
-            self._connection.sendall(line)
+            self._connection.sendall(line + body)
             return
         socket.send_fds(self._connection, [line], descriptors)
         for descriptor in descriptors:  # no copy is kept: a group is free when main is gone

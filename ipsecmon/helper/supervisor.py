@@ -16,6 +16,7 @@ import traceback
 from typing import Callable
 
 from ipsecmon.helper.capabilities import keep_net_admin
+from ipsecmon.helper.confinement import confine
 
 __all__ = ["PAUSE_S", "supervise"]
 
@@ -26,9 +27,10 @@ PAUSE_S = 0.5  # before the next one otherwise: a helper that cannot live must n
 def supervise(
     control: socket.socket, serve: Callable[[socket.socket], None], net_raw_too: bool = False
 ) -> int:
-    """Until main has gone; the exit status of the last helper. net_raw_too: as keep_net_admin() takes it."""
+    """Until main has gone; the exit status of the last helper. net_raw_too: legacy iptables will be used."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides
     keep_net_admin(net_raw_too)
+    confine(net_raw_too)
     while True:
         began = time.monotonic()
         _, status = os.waitpid(_start(control, serve), 0)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Union
 
 from ipsecmon.model import Direction
 from ipsecmon.ruleset.model import Match
 
-__all__ = ["Conjunction", "conjunctions"]
+__all__ = ["Conjunction", "conjunctions", "from_peer"]
 
 Ranges = tuple[tuple[int, int], ...]
 Networks = tuple[str, ...]
@@ -62,6 +62,13 @@ def conjunctions(match: Match, direction: Direction) -> list[Conjunction]:
                 )
                 result.append(one)
     return _merged_families(result)
+
+
+def from_peer(match: Match, peer: str, direction: Direction) -> Match:
+    """The match, of packets that come from the peer, or go to it."""
+    if direction is Direction.IN:
+        return replace(match, source=(peer,))
+    return replace(match, destination=(peer,))
 
 
 def _either(values: tuple) -> list[tuple]:  # type: ignore[type-arg]  # networks or ranges, untouched

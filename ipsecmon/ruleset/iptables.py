@@ -16,14 +16,28 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
+from itertools import product
 from typing import NamedTuple
 
 from ipsecmon.model import Direction
+from ipsecmon.ruleset.conditions import from_peer
 from ipsecmon.ruleset.iptables_matches import match_conditions
 from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import THRESHOLD
 
-__all__ = ["FAMILIES", "HOOKS", "Chains", "Shape", "chains", "digest_of", "marker", "prefix", "show"]
+__all__ = [
+    "FAMILIES",
+    "HOOKS",
+    "MOST_REQIDS",
+    "Chains",
+    "Shape",
+    "chains",
+    "digest_of",
+    "marker",
+    "prefix",
+    "show",
+    "without_rule",
+]
 
 FAMILIES = (4, 6)
 HOOKS = {"PREROUTING": "arriving", "OUTPUT": "to_many", "POSTROUTING": "leaving"}
@@ -41,6 +55,7 @@ _IKE_ON_4500 = {
     4: '-m bpf --bytecode "7,177 0 0 0,72 0 0 4,21 2 0 9,64 0 0 8,21 0 1 0,6 0 0 65535,6 0 0 0"',
     6: '-m bpf --bytecode "8,48 0 0 6,21 0 5 17,40 0 0 44,21 2 0 9,32 0 0 48,21 0 1 0,6 0 0 65535,6 0 0 0"',
 }
+MOST_REQIDS = 16  # of one tunnel: the policy match knows no ranges, and each number is a rule more
 _NAME_ROOM = 13  # octets of a prefix: with a letter and a digest, a chain's name keeps below 28
 
 Chains = dict[str, list[str]]
@@ -85,6 +100,15 @@ def show(plan: Plan, shape: Shape = Shape()) -> str:  # noqa: B008  # an immutab
         lines += [f"{family}-A {name} {rule}" for family, rule in _merged(rules, six[name])]
     lines += [f"-I {hook} 1 -j {prefix(plan)}a-{chain}" for hook, chain in HOOKS.items()]
     return "\n".join([*lines, "COMMIT", ""])
+
+
+def without_rule(plan: Plan) -> list[str]:
+    """The tunnels that no rule of iptables takes, having too many reqids."""
+    return list(dict.fromkeys(tunnel.tap.name for tunnel in plan.tunnels if not _told(tunnel)))
+
+
+def _told(tunnel: Tunnel) -> bool:
+    return sum(high - low + 1 for low, high in tunnel.reqids) <= MOST_REQIDS
 
 
 def _merged(four: list[str], six: list[str]) -> Iterator[tuple[str, str]]:
@@ -190,17 +214,40 @@ class _Set:
 
     def _dispatch_tunnels(self, way: Direction) -> Iterator[str]:
         """By the outer addresses of the SA in tunnel mode; by the packet's own in transport mode."""
-        mine = [tunnel for tunnel in self._plan.tunnels if tunnel.tap.direction is way]
-        outer, own = ("src", "-s") if way is Direction.IN else ("dst", "-d")
-        policy = f"-m policy --dir {way.value} --pol ipsec --mode tunnel --tunnel-{outer}"
-        for tunnel in mine if self._shape.xfrm else ():
-            for peer in self._outer(tunnel.peers):
-                yield f"{policy} {peer} -g {self._of(tunnel.tap)}"
-        for tunnel in mine:
-            for peer in self._own(tunnel.peers):
-                yield f"{own} {peer} -g {self._of(tunnel.tap)}"
-            if not tunnel.peers:
-                yield f"-g {self._of(tunnel.tap)}"
+        mine = [one for one in self._plan.tunnels if one.tap.direction is way and _told(one)]
+        for tunnel in mine if self._shape.xfrm and any(tunnel.peers for tunnel in mine) else ():
+            yield from self._in_tunnel_mode(tunnel)
+        for tunnel in mine if self._shape.xfrm else [one for one in mine if not one.reqids]:
+            yield from self._in_any_mode(tunnel)
+
+    def _in_tunnel_mode(self, tunnel: Tunnel) -> Iterator[str]:
+        if tunnel.is_rest:
+            return
+        end = "src" if tunnel.tap.direction is Direction.IN else "dst"
+        policy = _policy(tunnel, "--mode tunnel")
+        peers = [f"--tunnel-{end} {peer}" for peer in self._outer(tunnel.peers)] or [""]
+        inner = self._inner(tunnel.tap.direction, tunnel.subnets) if tunnel.subnets else [""]
+        yield from self._tunnel_gotos(tunnel, [policy], peers, _reqids(tunnel), inner)
+
+    def _in_any_mode(self, tunnel: Tunnel) -> Iterator[str]:
+        way = tunnel.tap.direction
+        own = [""]
+        if tunnel.subnets:
+            pairs = [from_peer(match, peer, way) for match in tunnel.subnets for peer in tunnel.peers]
+            own = self._inner(way, pairs or tunnel.subnets)
+        elif tunnel.peers:
+            end = "-s" if way is Direction.IN else "-d"
+            own = [f"{end} {peer}" for peer in self._own(tunnel.peers)]
+        policy = _policy(tunnel) if tunnel.reqids else ""
+        yield from self._tunnel_gotos(tunnel, [policy], _reqids(tunnel), own)
+
+    def _inner(self, way: Direction, matches: Iterable[Match]) -> list[str]:
+        bpf, family = self._shape.bpf, self._family
+        return [one for match in matches for one in match_conditions(self._plan, match, way, family, bpf)]
+
+    def _tunnel_gotos(self, tunnel: Tunnel, *conditions: list[str]) -> Iterator[str]:
+        for found in product(*conditions):
+            yield " ".join(filter(None, (*found, f"-g {self._of(tunnel.tap)}")))
 
     def _own(self, peers: Iterable[str]) -> Iterator[str]:
         """Peers of this family."""
@@ -217,3 +264,13 @@ class _Set:
                 yield str(ipaddress.IPv4Address(peer.packed[:4]))
             else:
                 yield f"{ipaddress.IPv6Address(peer.packed + bytes(12))}/32"
+
+
+def _policy(tunnel: Tunnel, *more: str) -> str:
+    """The beginning of a policy match: all of it must hold of one SA."""
+    return " ".join((f"-m policy --dir {tunnel.tap.direction.value} --pol ipsec", *more))
+
+
+def _reqids(tunnel: Tunnel) -> list[str]:
+    numbers = [number for low, high in tunnel.reqids for number in range(low, high + 1)]
+    return [f"--reqid {number}" for number in numbers] or [""]

@@ -101,12 +101,21 @@ class Inside:
 
 @dataclass(frozen=True)
 class Tunnel:
-    """Plaintext of the IPsec with given peers, in one direction; no peers: all that is left."""
+    """Plaintext of IPsec in one direction: what all conditions hold of; without any, all that is left.
+
+    subnets: matches of the plaintext, of which one must hold. reqids: inclusive ranges.
+    """
 
     tap: Tap
     peers: tuple[str, ...] = ()
     inside: tuple[Inside, ...] = ()
     nfmark: Optional[int] = None
+    subnets: tuple[Match, ...] = ()
+    reqids: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_rest(self) -> bool:
+        return not (self.peers or self.subnets or self.reqids)
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,9 @@ class Plan:
             _check_peers(part.peers, part.tap.name)
         for tunnel in self.tunnels:
             _check_peers(tunnel.peers, tunnel.tap.name)
+            _check_reqids(tunnel.reqids, tunnel.tap.name)
+            for match in tunnel.subnets:
+                _check_match(match, tunnel.tap.name)
             for inside in tunnel.inside:
                 _check_match(inside.match, inside.tap.name)
         if not 0 <= self.nfmark_mask < 1 << 32:
@@ -228,6 +240,11 @@ def _check_peers(peers: tuple[str, ...], name: str) -> None:
         _check_address(ipaddress.ip_address, peer, name)
 
 
+def _check_reqids(reqids: tuple[tuple[int, int], ...], name: str) -> None:
+    if not all(0 < low <= high < 1 << 32 for low, high in reqids):
+        raise ConfigError(f"counter {name!r}: reqids must be between 1 and 4294967295")
+
+
 def _check_address(parse: Callable[[str], object], text: str, name: str) -> None:
     try:
         parse(text)
@@ -249,10 +266,14 @@ def _tap(data: dict[str, Any]) -> Tap:
 def _match(data: dict[str, Any]) -> Match:
     fields: dict[str, Any] = {"lan_view": bool(data["lan_view"])}
     for name in ("ports", "source_ports", "destination_ports"):
-        fields[name] = tuple((int(low), int(high)) for low, high in data[name])
+        fields[name] = _ranges(data[name])
     for name in ("host", "local", "remote", "source", "destination"):
         fields[name] = tuple(str(network) for network in data[name])
     return Match(protocols=tuple(int(number) for number in data["protocols"]), **fields)
+
+
+def _ranges(data: list[list[Any]]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(low), int(high)) for low, high in data)
 
 
 def _nfmark(data: dict[str, Any]) -> Optional[int]:
@@ -266,7 +287,14 @@ def _part(data: dict[str, Any]) -> Part:
 
 def _tunnel(data: dict[str, Any]) -> Tunnel:
     inside = tuple(Inside(_tap(one["tap"]), _match(one["match"])) for one in data["inside"])
-    return Tunnel(_tap(data["tap"]), tuple(str(peer) for peer in data["peers"]), inside, _nfmark(data))
+    return Tunnel(
+        tap=_tap(data["tap"]),
+        peers=tuple(str(peer) for peer in data["peers"]),
+        inside=inside,
+        nfmark=_nfmark(data),
+        subnets=tuple(_match(match) for match in data["subnets"]),
+        reqids=_ranges(data["reqids"]),
+    )
 
 
 def _plan(data: dict[str, Any]) -> Plan:

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
+from itertools import product
 
 from ipsecmon.model import Direction
-from ipsecmon.ruleset.conditions import Conjunction, conjunctions
+from ipsecmon.ruleset.conditions import Conjunction, conjunctions, from_peer
 from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
 
 __all__ = ["plan_chain", "render", "render_removal"]
@@ -26,6 +27,7 @@ THRESHOLD = 512  # copies in one datagram; the smaller of this and the socket's 
 _SNAP = {4: 28, 6: 48}  # octets: IP header, ports or SPI; nothing of the payload
 _SNAP_NATT = {4: 36, 6: 56}  # octets: the SPI stands behind the UDP header
 _FAMILY = {4: "ip", 6: "ip6"}
+_FAR_END = {Direction.IN: "saddr", Direction.OUT: "daddr"}
 # a packet of ours: from an own address, or from none yet (DAD, MLD and IGMP before there is one)
 _FROM_HERE = ("fib saddr type local", "ip saddr 0.0.0.0", "ip6 saddr ::")
 _TO_MANY = ("meta nfproto ipv4 fib daddr type { broadcast, multicast }", "ip6 daddr ff00::/8")
@@ -159,16 +161,40 @@ def _dispatch_parts(plan: Plan, direction: Direction) -> Iterator[str]:
 
 def _dispatch_tunnels(plan: Plan, direction: Direction) -> Iterator[str]:
     """By the outer addresses of the SA in tunnel mode; by the packet's own in transport mode."""
-    end = "saddr" if direction is Direction.IN else "daddr"
     mine = [tunnel for tunnel in plan.tunnels if tunnel.tap.direction is direction]
+    for tunnel in mine if any(tunnel.peers for tunnel in mine) else ():
+        yield from _in_tunnel_mode(plan, tunnel)
     for tunnel in mine:
-        for peer in _peers(tunnel.peers, end):
-            yield f"ipsec {direction.value} {peer} goto {tunnel.tap.object_name}"
-    for tunnel in mine:
-        for peer in _peers(tunnel.peers, end):
-            yield f"{peer} goto {tunnel.tap.object_name}"
-        if not tunnel.peers:
-            yield f"goto {tunnel.tap.object_name}"
+        yield from _in_any_mode(plan, tunnel)
+
+
+def _in_tunnel_mode(plan: Plan, tunnel: Tunnel) -> Iterator[str]:
+    """An SA in another mode has no outer address, not even of the widest network."""
+    if tunnel.is_rest:
+        return
+    way = tunnel.tap.direction
+    end = _FAR_END[way]
+    outer = list(_peers(tunnel.peers, end)) or [f"ip {end} 0.0.0.0/0", f"ip6 {end} ::/0"]
+    inner = [found for match in tunnel.subnets for found in _match_conditions(plan, match, way)]
+    heads = [f"ipsec {way.value} {peer}" for peer in outer]
+    yield from _tunnel_gotos(tunnel, heads, inner if tunnel.subnets else [""])
+
+
+def _in_any_mode(plan: Plan, tunnel: Tunnel) -> Iterator[str]:
+    way = tunnel.tap.direction
+    own = list(_peers(tunnel.peers, _FAR_END[way])) or [""]
+    if tunnel.subnets:
+        pairs = [from_peer(match, peer, way) for match in tunnel.subnets for peer in tunnel.peers]
+        matches = pairs or tunnel.subnets
+        own = [found for match in matches for found in _match_conditions(plan, match, way)]
+    yield from _tunnel_gotos(tunnel, [""], own)
+
+
+def _tunnel_gotos(tunnel: Tunnel, heads: list[str], inner: list[str]) -> Iterator[str]:
+    way = tunnel.tap.direction.value
+    reqids = [f"ipsec {way} reqid {_range(reqids)}" for reqids in tunnel.reqids]
+    for conditions in product(heads, reqids or [""], inner):
+        yield " ".join(filter(None, (*conditions, f"goto {tunnel.tap.object_name}")))
 
 
 def _peers(peers: Iterable[str], end: str) -> Iterator[str]:
@@ -178,12 +204,15 @@ def _peers(peers: Iterable[str], end: str) -> Iterator[str]:
 
 
 def _gotos(plan: Plan, match: Match, tap: Tap) -> list[str]:
-    lines = []
-    hidden = _hidden_end(plan, match, tap.direction)
-    for one in conjunctions(match, tap.direction):
-        for condition in _conditions(one, hidden):
-            lines.append(" ".join(filter(None, (condition, f"goto {tap.object_name}"))))
-    return lines
+    found = _match_conditions(plan, match, tap.direction)
+    return [" ".join(filter(None, (conditions, f"goto {tap.object_name}"))) for conditions in found]
+
+
+def _match_conditions(plan: Plan, match: Match, way: Direction) -> Iterator[str]:
+    """The conditions of each rule that takes a share of the match; "" holds always."""
+    hidden = _hidden_end(plan, match, way)
+    for one in conjunctions(match, way):
+        yield from _conditions(one, hidden)
 
 
 def _hidden_end(plan: Plan, match: Match, way: Direction) -> str | None:
@@ -211,7 +240,7 @@ def _conditions(one: Conjunction, hidden: str | None) -> Iterator[str]:
                     if network:
                         parts.append(f"ct {direction} {_FAMILY[one.family or 4]} {hidden[0]}addr {network}")
                     if ports:
-                        parts.append(f"ct {direction} proto-{hidden} {_port_range(ports)}")
+                        parts.append(f"ct {direction} proto-{hidden} {_range(ports)}")
                     yield _joined(protocols, [*parts, *visible])
     yield _joined(one.protocols, ["ct state { invalid, untracked }", *plain["src"], *plain["dst"]])
 
@@ -228,7 +257,7 @@ def _end(one: Conjunction, end: str) -> list[str]:
     if networks:
         parts.append(f"{_FAMILY[one.family or 4]} {end[0]}addr {_set(networks)}")
     if port_ranges:
-        parts.append(f"th {end[0]}port {_set(_port_range(ports) for ports in port_ranges)}")
+        parts.append(f"th {end[0]}port {_set(_range(ports) for ports in port_ranges)}")
     return parts
 
 
@@ -242,6 +271,6 @@ def _set(values: Iterable[str]) -> str:
     return items[0] if len(items) == 1 else "{ " + ", ".join(items) + " }"
 
 
-def _port_range(ports: tuple[int, int]) -> str:
-    low, high = ports
+def _range(numbers: tuple[int, int]) -> str:
+    low, high = numbers
     return str(low) if low == high else f"{low}-{high}"

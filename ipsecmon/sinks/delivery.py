@@ -182,7 +182,7 @@ class Delivery:
             return False
         batch_id, batch = found
         chosen = select(batch, self._counters)
-        if chosen.increments or chosen.self_measurements:
+        if chosen.increments or chosen.self_measurements or chosen.tunnels or chosen.xfrm_errors:
             self._send(chosen)
         self._spool.ack(batch_id)
         self._attempts = 0

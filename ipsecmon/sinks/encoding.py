@@ -9,15 +9,27 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from ipsecmon.model import Batch
-from ipsecmon.sinks.points import METER_FIELDS, SeriesPoint, points_of
+from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.points import METER_FIELDS, points_of
 
-__all__ = ["CSV_COLUMNS", "FORMATS", "Format", "encode_csv", "encode_json", "encode_line_protocol"]
+__all__ = [
+    "CSV_COLUMNS",
+    "CSV_TUNNEL",
+    "FORMATS",
+    "Format",
+    "encode_csv",
+    "encode_json",
+    "encode_line_protocol",
+]
+
+CSV_TUNNEL = "tunnel"  # in the column observed_at: not `inner`, where a rule may count the same packets
 
 CSV_COLUMNS = (
     "start",
@@ -49,8 +61,8 @@ def _line(point: SeriesPoint) -> bytes:
     row = _point_class()(point.measurement)
     for name, text in point.tags.items():
         row.tag(name, text)
-    for name, number in point.fields.items():
-        row.field(name, number)
+    for name, value in point.fields.items():
+        row.field(name, value)
     row.time(point.time_ns)
     return f"{row.to_line_protocol()}\n".encode()
 
@@ -68,14 +80,30 @@ def encode_json(batch: Batch) -> list[bytes]:
 
 
 def encode_csv(batch: Batch) -> list[bytes]:
-    """One row an increment, CSV_COLUMNS; the agent's measurements of itself have no row."""
+    """One row an increment, CSV_COLUMNS, and one a tunnel and direction, its peers together.
+
+    The agent's measurements of itself, errors and events have no row.
+    """
     times = (_iso(batch.start_ns), _iso(batch.end_ns), batch.router)
     rows = []
     for increment in batch.increments:
         key = (increment.key.name, increment.key.direction.value, increment.key.observed_at.value)
         meter = (getattr(increment, name) for name in METER_FIELDS)
         rows.append(_row((*times, *key, increment.octets, increment.packets, *meter)))
+    for (tunnel, direction), sums in _tunnel_sums(batch).items():
+        numbers = (sums[name] for name in CSV_COLUMNS[6:])
+        rows.append(_row((*times, tunnel, direction, CSV_TUNNEL, *numbers)))
     return rows
+
+
+def _tunnel_sums(batch: Batch) -> dict[tuple[str, str], Counter[str]]:
+    """Numbers that a tunnel has not are 0: no header is copied of what an SA counts."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for one in batch.tunnels:
+        sums = found[one.key.tunnel, one.key.direction.value]
+        for name in ("octets", "packets", "bridged_octets", "bridged_packets"):
+            sums[name] += getattr(one, name)
+    return found
 
 
 def _row(cells: tuple[object, ...]) -> bytes:

@@ -4,7 +4,7 @@ A point stands at the *start* of its interval: then `GROUP BY time(1h)` puts the
 begins at 10:59:50 into the hour from 10 to 11, where all of its octets passed, and a resent batch
 falls on the same series and time and changes nothing.
 
-    measurement  tags                                       fields (integers)
+    measurement  tags                                       fields
     counter      router, counter, direction, observed_at    octets, packets
     meter        router, counter, direction, observed_at    METER_FIELDS
     interface    router, interface, direction               octets, frames
@@ -12,15 +12,17 @@ falls on the same series and time and changes nothing.
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
 and is never added to anything. What an interface counted itself (observed at `nic`, with link
-headers) is in a measurement of its own, so that no sum over `counter` can take it in.
+headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
+SAs of a tunnel counted: tunnel_points.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from ipsecmon.model import Batch, Increment, ObservationPoint
+from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
 __all__ = ["METER_FIELDS", "SeriesPoint", "points_of"]
 
@@ -34,21 +36,12 @@ METER_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class SeriesPoint:
-    """One row of a series. time_ns: wall clock, ns since 1970."""
-
-    measurement: str
-    tags: Mapping[str, str]
-    fields: Mapping[str, int]
-    time_ns: int
-
-
 def points_of(batch: Batch) -> list[SeriesPoint]:
     """Every point of a batch, in a stable order."""
     points: list[SeriesPoint] = []
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
+    points.extend(points_of_tunnels(batch))
     for own in batch.self_measurements:
         tags = {"router": batch.router, "component": own.component, "kind": own.kind}
         points.append(SeriesPoint("agent", tags, {"value": own.value}, batch.start_ns))

@@ -14,10 +14,11 @@ __all__ = ["select"]
 def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
     """The increments of the named counters; the whole batch when no names are given.
 
-    Everything goes by its name, the line's aggregate and the interfaces too. The agent's
-    measurements of itself belong to no counter, so they are left out of any selection.
+    Everything goes by its name, the line's aggregate, the interfaces and the tunnels too. The agent's
+    measurements of itself and XFRM's errors belong to no counter, so they are left out of any selection.
     """
     if counters is None:
         return batch
     chosen = tuple(increment for increment in batch.increments if increment.key.name in counters)
-    return replace(batch, increments=chosen, self_measurements=())
+    tunnels = tuple(one for one in batch.tunnels if one.key.tunnel in counters)
+    return replace(batch, increments=chosen, self_measurements=(), tunnels=tunnels, xfrm_errors=())

@@ -26,7 +26,7 @@ class SinkConfig(BaseModel):
         default=None,
         min_length=1,
         description=(
-            "Names of the counters and interfaces that this sink gets; all of them, and the agent's"
-            " measurements of itself, when it is left out."
+            "Names of the counters, interfaces and tunnels that this sink gets; all of them, and the"
+            " agent's measurements of itself, when it is left out."
         ),
     )

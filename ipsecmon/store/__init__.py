@@ -15,9 +15,12 @@ from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
 from ipsecmon.store.store import Opened, Store
 from ipsecmon.store.summary import Report, ReportRow, report
+from ipsecmon.store.tunnel_rows import ALL_PEERS
+from ipsecmon.store.tunnels import TunnelReport, TunnelRow, tunnel_report
 from ipsecmon.store.wal import WAL_MAX_OCTETS
 
 __all__ = [
+    "ALL_PEERS",
     "DEFAULT_MAX_OCTETS",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
@@ -31,5 +34,8 @@ __all__ = [
     "Spool",
     "Store",
     "StoreState",
+    "TunnelReport",
+    "TunnelRow",
     "report",
+    "tunnel_report",
 ]

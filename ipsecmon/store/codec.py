@@ -1,8 +1,9 @@
 """A Batch as compact JSON, for the spool only: sinks have formats of their own.
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
- [[component, kind, value], …]]; the numbers of an increment are in the order of Increment and
-trailing zeros are left out.
+ [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …]];
+the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
+and trailing zeros (of times, null) are left out. Without tunnels and errors the last two are left out too.
 """
 
 from __future__ import annotations
@@ -12,18 +13,31 @@ import json
 from typing import Any
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
+from ipsecmon.model import (
+    Batch,
+    CounterKey,
+    Direction,
+    Increment,
+    ObservationPoint,
+    SelfMeasurement,
+    TunnelIncrement,
+    TunnelKey,
+)
 
 __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
+_TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
+_TIMES = frozenset(name for name, default in _TUNNEL.items() if default is None)
 
 
 def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
-    document = (batch.router, batch.start_ns, batch.end_ns, increments, own)
+    document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
+    if batch.tunnels or batch.xfrm_errors:
+        document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -49,14 +63,25 @@ def _encode_increment(increment: Increment) -> list[object]:
     return [key.name, key.direction.value, key.observed_at.value, *numbers]
 
 
+def _encode_tunnel(one: TunnelIncrement) -> list[object]:
+    numbers = [(getattr(one, name), default) for name, default in _TUNNEL.items()]
+    while numbers and numbers[-1][0] == numbers[-1][1]:
+        numbers.pop()
+    key = one.key
+    return [key.tunnel, key.peer, key.direction.value, *(number for number, _ in numbers)]
+
+
 def _batch(document: Any) -> Batch:
-    router, start_ns, end_ns, increments, own = _list(document)
+    router, start_ns, end_ns, increments, own, *more = _list(document)
+    tunnels, errors = more or ([], [])
     return Batch(
         _text(router),
         _integer(start_ns),
         _integer(end_ns),
         tuple(_increment(item) for item in _list(increments)),
         tuple(_self_measurement(item) for item in _list(own)),
+        tuple(_tunnel(item) for item in _list(tunnels)),
+        tuple(_error(item) for item in _list(errors)),
     )
 
 
@@ -69,6 +94,22 @@ def _increment(item: Any) -> Increment:
 def _self_measurement(item: Any) -> SelfMeasurement:
     component, kind, value = _list(item)
     return SelfMeasurement(_text(component), _text(kind), _integer(value))
+
+
+def _tunnel(item: Any) -> TunnelIncrement:
+    tunnel, peer, direction, *numbers = _list(item)
+    if len(numbers) > len(_TUNNEL):
+        raise ValueError("too many numbers")
+    values: dict[str, Any] = {
+        name: None if number is None and name in _TIMES else _integer(number)
+        for name, number in zip(_TUNNEL, numbers)
+    }
+    return TunnelIncrement(TunnelKey(_text(tunnel), _text(peer), Direction(_text(direction))), **values)
+
+
+def _error(item: Any) -> tuple[str, int]:
+    error, packets = _list(item)
+    return _text(error), _integer(packets)
 
 
 def _list(value: Any) -> list[Any]:

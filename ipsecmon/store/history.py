@@ -17,9 +17,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ipsecmon.model import Batch
+from ipsecmon.store import tunnel_history
 from ipsecmon.store.saved import counter_id
+from ipsecmon.store.sums import MAX_NUMBER, NS, added
 
-__all__ = ["LEVELS_S", "MAX_NUMBER", "RESOLUTIONS_S", "SUMS", "add_batch", "prune", "retentions_s", "trim"]
+__all__ = ["LEVELS_S", "NS", "RESOLUTIONS_S", "SUMS", "add_batch", "prune", "retentions_s", "trim"]
 
 RESOLUTIONS_S = (60, 900, 86400)
 LEVELS_S = (0, *RESOLUTIONS_S)  # 0: the batches' own rows
@@ -33,8 +35,6 @@ SUMS = (
     "bridged_octets",
     "bridged_packets",
 )
-NS = 10**9
-MAX_NUMBER = 2**63 - 1  # SQLite's largest integer; as octets of a day, 850 Tbit/s
 
 _DAY_S = 86400
 BASE_RETENTION_S = 2 * _DAY_S
@@ -49,15 +49,11 @@ _IDS = 2**56
 _FIRST_ID = {level_s: number * _IDS for number, level_s in enumerate(reversed(LEVELS_S))}
 
 _COLUMNS = (*SUMS, "pending_packets")
-_ADDED = ", ".join(  # a sum of integers that does not fit is a real number
-    f"{name} = CASE typeof({name} + excluded.{name}) WHEN 'integer' THEN {name} + excluded.{name}"
-    f" ELSE {MAX_NUMBER} END"
-    for name in SUMS
-)
 _ADD = (
     f"INSERT INTO history (span_id, counter_id, {', '.join(_COLUMNS)})"
     f" VALUES (?, ?{', ?' * len(_COLUMNS)})"
-    f" ON CONFLICT (span_id, counter_id) DO UPDATE SET {_ADDED}, pending_packets = excluded.pending_packets"
+    f" ON CONFLICT (span_id, counter_id) DO UPDATE SET {added(SUMS)},"
+    " pending_packets = excluded.pending_packets"
 )
 _SATURATED = f"SELECT count(*) FROM history WHERE span_id = ? AND max({', '.join(SUMS)}) = ?"
 
@@ -86,12 +82,14 @@ def add_batch(connection: sqlite3.Connection, batch: Batch) -> Added:
         (counter_id(connection, one.key), *(min(getattr(one, name), MAX_NUMBER) for name in _COLUMNS))
         for one in batch.increments
     ]
+    tunnels = tunnel_history.rows_of(connection, batch.tunnels)
     begun = []
     saturated = 0
     for level_s in LEVELS_S:
         span_id, is_new = _span(connection, level_s, batch)
         connection.executemany(_ADD, [(span_id, *row) for row in numbers])
         saturated += connection.execute(_SATURATED, (span_id, MAX_NUMBER)).fetchone()[0]
+        saturated += tunnel_history.add(connection, span_id, tunnels)
         if is_new:
             begun.append(level_s)
     return Added(begun, saturated)
@@ -126,6 +124,7 @@ def _forget(connection: sqlite3.Connection, level_s: int, spans: list[tuple[int,
         return
     ids = [(span_id,) for span_id, _ in spans]
     connection.executemany("DELETE FROM history WHERE span_id = ?", ids)
+    tunnel_history.forget(connection, ids)
     connection.executemany("DELETE FROM span WHERE id = ?", ids)
     connection.execute(
         "UPDATE level SET complete_from_ns = max(complete_from_ns, ?) WHERE resolution_s = ?",

@@ -55,6 +55,12 @@ class Notices:
     def refused(self, why: str) -> None:
         self._refusal = why
 
+    def loaded(self, damaged_sas: int) -> None:
+        if damaged_sas:
+            _logger.warning("saved SAs cannot be read, these begin anew sas=%d", damaged_sas)
+            if self._counts:
+                self._counts.add("store", "damaged-sas", damaged_sas)
+
     def committed(self, happened: Happened, backlog: Callable[[str], int]) -> None:
         """backlog: batches that a sink is behind, asked only where some were dropped."""
         if self._refusal is not None:

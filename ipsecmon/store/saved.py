@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 
-__all__ = ["SavedReading", "counter_id", "forget_readings", "load_readings", "save_readings"]
+__all__ = [
+    "SavedReading",
+    "counter_id",
+    "forget_readings",
+    "load_readings",
+    "save_readings",
+    "signed",
+    "unsigned",
+]
 
 _WRAP = 1 << 64
 
@@ -49,8 +57,7 @@ def counter_id(connection: sqlite3.Connection, key: CounterKey) -> int:
 
 def save_readings(connection: sqlite3.Connection, readings: Iterable[Reading], at_ns: int) -> None:
     rows = [
-        (counter_id(connection, r.key), _signed(r.octets), _signed(r.packets), r.birth, at_ns)
-        for r in readings
+        (counter_id(connection, r.key), signed(r.octets), signed(r.packets), r.birth, at_ns) for r in readings
     ]
     connection.executemany(_SAVE, rows)
 
@@ -62,7 +69,7 @@ def load_readings(connection: sqlite3.Connection) -> dict[CounterKey, SavedReadi
     )
     return {
         CounterKey(name, Direction(direction), ObservationPoint(observed_at)): SavedReading(
-            octets % _WRAP, packets % _WRAP, birth, at_ns
+            unsigned(octets), unsigned(packets), birth, at_ns
         )
         for name, direction, observed_at, octets, packets, birth, at_ns in rows
     }
@@ -73,5 +80,10 @@ def forget_readings(connection: sqlite3.Connection, before_ns: int) -> None:
     connection.execute("DELETE FROM reading WHERE at_ns < ?", (before_ns,))
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
+    """As SQLite keeps a number of 64 bit without a sign."""
     return (number + _WRAP // 2) % _WRAP - _WRAP // 2
+
+
+def unsigned(number: int) -> int:
+    return number % _WRAP

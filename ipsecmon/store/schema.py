@@ -9,6 +9,13 @@ payload     one batch, once, as long as a delivery of it is left
 delivery    one batch that one sink has not acknowledged
 spool_size  octets of all payloads, kept by triggers, and what each takes up besides
 clock_step  what the wall clock was set from and to
+tunnel      names of what the two tables below are about
+tunnel_total    sums since the table was made, by peer; levels and, as last_*, the sums of the newest
+            interval that had it, [start_ns, end_ns)
+tunnel_history  what happened in one tunnel and direction in one span, all peers together
+tunnel_cover    one row: what tunnel_total covers, and the interval that was committed last
+xfrm_error  packets dropped since the table was made, by the kernel's names
+sa          SAs as last counted: still is what does not change, as JSON
 
 All times are ns since 1970, UTC. Every number is checked to be an integer: SQLite turns a sum
 that leaves 64 bit silently into a float.
@@ -35,7 +42,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -50,8 +57,39 @@ _NUMBERS = (
     "bridged_packets",
     "pending_packets",
 )
-_NUMBER_COLUMNS = ", ".join(
-    f"{name} INTEGER NOT NULL CHECK (typeof({name}) = 'integer')" for name in _NUMBERS
+_TUNNEL_SUMS = (
+    "octets",
+    "packets",
+    "payload_octets",
+    "derived_octets",
+    "bridged_octets",
+    "bridged_packets",
+    "error_bound_octets",
+    "error_bound_packets",
+    "unseen_ends",
+    "unbounded_ends",
+    "births",
+    "rekeys",
+    "ends",
+    "lost_packets",
+    "late_packets",
+    "replayed_packets",
+    "integrity_failures",
+)
+
+
+def _integers(*names: str) -> str:
+    return ", ".join(f"{name} INTEGER NOT NULL CHECK (typeof({name}) = 'integer')" for name in names)
+
+
+def _integers_or_null(*names: str) -> str:
+    return ", ".join(f"{name} INTEGER CHECK (typeof({name}) IN ('integer', 'null'))" for name in names)
+
+
+_NUMBER_COLUMNS = _integers(*_NUMBERS)
+_TUNNEL_COLUMNS = (
+    f"{_integers(*_TUNNEL_SUMS, 'open_packets', 'sas', 'sas_without_anti_replay')},"
+    f" {_integers_or_null('last_used_s', 'added_s')}"
 )
 
 _PAYLOAD_OCTETS = f"(length(CAST({{row}}.batch AS BLOB)) + {BATCH_OVERHEAD_OCTETS})"
@@ -87,6 +125,20 @@ _STEPS = {
         "CREATE TRIGGER payload_shrinks AFTER DELETE ON payload BEGIN"
         f" UPDATE spool_size SET octets = octets - {_PAYLOAD_OCTETS.format(row='OLD')}; END",
         "CREATE TABLE clock_step (id INTEGER PRIMARY KEY, from_ns INTEGER NOT NULL, to_ns INTEGER NOT NULL)",
+    ),
+    3: (
+        "CREATE TABLE tunnel (id INTEGER PRIMARY KEY, tunnel TEXT NOT NULL, peer TEXT NOT NULL,"
+        " direction TEXT NOT NULL, UNIQUE (tunnel, peer, direction))",
+        f"CREATE TABLE tunnel_total (tunnel_id INTEGER PRIMARY KEY, {_integers('start_ns', 'end_ns')},"
+        f" {_TUNNEL_COLUMNS}, {_integers(*(f'last_{name}' for name in _TUNNEL_SUMS))})",
+        "CREATE TABLE tunnel_history (span_id INTEGER NOT NULL, tunnel_id INTEGER NOT NULL,"
+        f" {_TUNNEL_COLUMNS}, PRIMARY KEY (span_id, tunnel_id)) WITHOUT ROWID",
+        "CREATE TABLE tunnel_cover (id INTEGER PRIMARY KEY CHECK (id = 1), router TEXT NOT NULL,"
+        f" {_integers('start_ns', 'last_start_ns', 'last_end_ns')})",
+        f"CREATE TABLE xfrm_error (error TEXT PRIMARY KEY, {_integers('packets')}) WITHOUT ROWID",
+        f"CREATE TABLE sa (id INTEGER PRIMARY KEY, still TEXT NOT NULL, {_integers('is_awaited')},"
+        f" {_integers('octets', 'packets', 'late_packets', 'replayed_packets', 'integrity_failures')},"
+        f" {_integers_or_null('used_s', 'last_used_s', 'highest', 'sent', 'unseen')})",
     ),
 }
 

@@ -11,12 +11,14 @@ from typing import Optional
 
 from ipsecmon.clock import Moment
 from ipsecmon.errors import StoreError
+from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Counts, Reading
-from ipsecmon.store import clock_steps, history, room, saved, spool
+from ipsecmon.store import clock_steps, history, room, saved, spool, tunnel_totals
 from ipsecmon.store.faults import says_damaged, translated
 from ipsecmon.store.lock import AgentLock
 from ipsecmon.store.notices import Happened, Notices, StoreState
 from ipsecmon.store.opening import make_folder, mark_closed, mark_suspect, open_or_begin
+from ipsecmon.store.sas import Written, load_sas, save_sas
 from ipsecmon.store.schema import FILE, transaction
 from ipsecmon.store.wal import WAL_MAX_OCTETS, check_wal, wal_octets
 
@@ -67,6 +69,7 @@ class Store:
         self._notices = Notices(counts)
         self._lock = AgentLock(folder)
         self._connection: Optional[sqlite3.Connection] = None
+        self._written_sas: Optional[Written] = None
 
     def start(self, now: Moment) -> Opened:
         """Takes the folder for this agent; opens, creates or migrates the file."""
@@ -79,7 +82,7 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        self._connection = begun.connection
+        self._connection, self._written_sas = begun.connection, None
         return Opened(begun.moved_aside, begun.kept_copy)
 
     def stop(self) -> None:
@@ -109,18 +112,23 @@ class Store:
         sinks: Sequence[str],
         now: Moment,
         stepped_ns: int = 0,
+        sas: Optional[SavedSas] = None,
     ) -> None:
         """The batch in history and spool, and the readings it ends with: all, or after an error nothing.
 
-        stepped_ns: how far the wall clock was stepped in the batch's interval.
+        stepped_ns: how far the wall clock was stepped in the batch's interval. sas: in place of those that
+        were saved last, which stay without.
         """
         connection = self._opened
+        written_sas = self._written_sas
         try:
             with self._watched():
                 check_wal(connection, self._file)
                 with transaction(connection):
                     happened = self._add(connection, batch, sinks, now)
                     saved.save_readings(connection, readings, batch.end_ns)
+                    if sas is not None:
+                        written_sas = save_sas(connection, sas, written_sas)
                     self._note_end(connection, batch)
                     if stepped_ns:
                         clock_steps.add(connection, batch.end_ns, batch.end_ns + stepped_ns)
@@ -128,6 +136,7 @@ class Store:
         except StoreError as error:
             self._notices.refused(str(error))
             raise
+        self._written_sas = written_sas
         self._notices.committed(happened, lambda sink: self.backlog(sink).batches)
 
     def _add(
@@ -137,12 +146,16 @@ class Store:
         history.prune(connection, added.begun, self._retentions_s, now.wall_ns)
         # not by a clock that was just set ahead by more than the retention
         newest_ns = min(now.wall_ns, batch.end_ns)
-        saved.forget_readings(connection, newest_ns - self._retention_s * history.NS)
+        oldest_ns = newest_ns - self._retention_s * history.NS
+        saved.forget_readings(connection, oldest_ns)
+        saturated = added.saturated + tunnel_totals.add_totals(connection, batch)
+        if history.RESOLUTIONS_S[1] in added.begun:
+            tunnel_totals.fold(connection, oldest_ns, batch.end_ns)
         dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
         made = room.make_room(connection, self._room_octets)
         for sink, batches in dropped.items():
             made.dropped[sink] = made.dropped.get(sink, 0) + batches
-        return Happened(made.dropped, made.trimmed_spans, made.full, added.saturated)
+        return Happened(made.dropped, made.trimmed_spans, made.full, saturated)
 
     def _note_end(self, connection: sqlite3.Connection, batch: Batch) -> None:
         last_start_ns = self.last_start_ns()
@@ -159,6 +172,13 @@ class Store:
     def readings(self) -> dict[CounterKey, saved.SavedReading]:
         with translated(self._file):
             return saved.load_readings(self._opened)
+
+    def saved_sas(self) -> SavedSas:
+        """Those of the newest commit that had any."""
+        with translated(self._file):
+            loaded = load_sas(self._opened)
+        self._notices.loaded(loaded.damaged)
+        return loaded.saved
 
     def last_end_ns(self) -> Optional[int]:
         """End of the batch that was committed last."""

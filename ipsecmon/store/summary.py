@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ipsecmon.errors import StoreError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, TunnelIncrement
 from ipsecmon.store.clock_steps import ClockStep, between
-from ipsecmon.store.faults import translated
 from ipsecmon.store.history import SUMS
-from ipsecmon.store.schema import FILE, check_version, connect_reader
 from ipsecmon.store.segments import Segment, segments
+from ipsecmon.store.sums import halves, whole
+from ipsecmon.store.tunnel_history import sum_up
+from ipsecmon.store.tunnels import FIRST_WITH_TUNNELS, opened_reader
 
 __all__ = ["Report", "ReportRow", "report"]
 
@@ -22,10 +21,8 @@ _SPANS = "FROM span {join} WHERE resolution_s = ? AND start_ns >= ? AND start_ns
 _COVER = "SELECT min(first_ns), max(end_ns) " + _SPANS.format(join="")
 _ROUTER = "SELECT router " + _SPANS.format(join="") + " ORDER BY start_ns DESC LIMIT 1"
 # A bare column beside one max() comes from that row: https://www.sqlite.org/lang_select.html#bareagg
-# In two halves, each of which adds up within 64 bit however large the numbers are.
-_HALVES = ", ".join(f"sum({name} >> 32), sum({name} & 4294967295)" for name in SUMS)
 _TOTALS = (
-    f"SELECT counter_id, {_HALVES}, pending_packets, max(start_ns) "
+    f"SELECT counter_id, {halves(SUMS)}, pending_packets, max(start_ns) "
     + _SPANS.format(join="JOIN history ON span_id = span.id")
     + " GROUP BY counter_id"
 )
@@ -54,7 +51,8 @@ class Report:
     interval, and longer where history is older: there only ranges that meet on a boundary of its
     resolution (in the end: midnight, UTC) add up.
     Counters come in the order in which they were first seen. clock_steps: of the wall clock, from a
-    time in the range or to one.
+    time in the range or to one. tunnels: the sums over the range of each tunnel and direction, with the
+    levels of the newest row; the peer of each is ALL_PEERS.
     """
 
     router: str
@@ -62,29 +60,22 @@ class Report:
     end_ns: int
     rows: tuple[ReportRow, ...]
     clock_steps: tuple[ClockStep, ...] = ()
+    tunnels: tuple[TunnelIncrement, ...] = ()
 
 
 def report(folder: Path, start_ns: int, end_ns: int) -> Report:
     """Totals of each counter over [start_ns, end_ns), wall clock. Raises StoreError."""
-    file = folder / FILE
-    with translated(file):
-        missing = StoreError(f"no store in {folder}: has ipsecmon run with this config?")
-        if not file.exists():
-            raise missing
-        with contextlib.closing(connect_reader(file)) as connection:
-            version = check_version(connection, file)
-            if version == 0:
-                raise missing
-            connection.execute("BEGIN")  # one state of the file for all that follows
-            found = _report(connection, start_ns, end_ns)
-            if version < _FIRST_WITH_STEPS:  # no agent has migrated it yet
-                return found
-            return replace(found, clock_steps=between(connection, start_ns, end_ns))
+    with opened_reader(folder) as (connection, version):
+        found = _report(connection, start_ns, end_ns)
+        if version >= _FIRST_WITH_STEPS:  # else no agent has migrated it yet
+            found = replace(found, clock_steps=between(connection, start_ns, end_ns))
+        if version >= FIRST_WITH_TUNNELS:
+            found = replace(found, tunnels=sum_up(connection, _segments(connection, start_ns, end_ns)))
+        return found
 
 
 def _report(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> Report:
-    complete_from_ns = dict(connection.execute("SELECT resolution_s, complete_from_ns FROM level"))
-    parts = segments(start_ns, end_ns, complete_from_ns)
+    parts = _segments(connection, start_ns, end_ns)
     covers = [connection.execute(_COVER, part).fetchone() for part in parts]
     routers = [row[0] for part in parts for row in connection.execute(_ROUTER, part)]
     return Report(
@@ -95,14 +86,18 @@ def _report(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> Repor
     )
 
 
+def _segments(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> list[Segment]:
+    complete_from_ns = dict(connection.execute("SELECT resolution_s, complete_from_ns FROM level"))
+    return segments(start_ns, end_ns, complete_from_ns)
+
+
 def _rows(connection: sqlite3.Connection, parts: list[Segment]) -> tuple[ReportRow, ...]:
     """The parts are disjoint and oldest first: sums add up, the last level stays."""
     totals: dict[int, list[int]] = {}
     for part in parts:
-        for counter_id, *halves, pending, _ in connection.execute(_TOTALS, part):
-            sums = [(high << 32) + low for high, low in zip(halves[::2], halves[1::2])]
+        for counter_id, *found, pending, _ in connection.execute(_TOTALS, part):
             before = totals.get(counter_id, [0] * (len(SUMS) + 1))
-            totals[counter_id] = [old + new for old, new in zip(before, sums)] + [pending]
+            totals[counter_id] = [old + new for old, new in zip(before, whole(found))] + [pending]
     return tuple(ReportRow(_key(connection, one), *totals[one]) for one in sorted(totals))
 
 

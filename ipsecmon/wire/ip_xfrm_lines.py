@@ -16,7 +16,7 @@ from ipsecmon.model import Direction
 from ipsecmon.wire.xfrm_attributes import ENCAPSULATIONS, XFRM_STATE_ESN, count_unseen
 from ipsecmon.wire.xfrm_layout import GRE, MODES
 
-__all__ = ["ADDRESS", "PROTOCOLS", "read_line"]
+__all__ = ["ADDRESS", "NETWORKS", "PROTOCOLS", "read_line", "read_selector"]
 
 Fields = dict[str, Any]
 Reader = Callable[[Match[str], Fields], None]
@@ -31,6 +31,7 @@ FLAGS = ("noecn", "decap-dscp", "nopmtudisc", "wildrecv", "icmp", "af-unspec", "
 EXTRA_FLAGS = ("dont-encap-dscp", "oseq-may-wrap")
 
 ADDRESS = "([0-9a-fA-F:.]{2,45})"
+NETWORKS = r"src ([0-9a-fA-F:./]{4,49}) dst ([0-9a-fA-F:./]{4,49})(.*)"
 _U32, _U64, _HEX = "([0-9]{1,10})", "([0-9]{1,20})", "(?:0x)?([0-9a-f]{1,8})"  # `%#x` prints a bare 0
 _LIMIT = rf"(?:\(INF\)|{_U64})"
 _TIME = "(-|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2})"
@@ -160,6 +161,11 @@ def _cpu(matched: Match[str], fields: Fields) -> None:
 
 
 def _selector(matched: Match[str], fields: Fields) -> None:
+    fields["selector"] = read_selector(matched)
+
+
+def read_selector(matched: Match[str]) -> Selector:
+    """matched: NETWORKS. Raises ValueError."""
     source, destination, rest = matched.groups()
     said = dict(re.findall(r"(proto|sport|dport|type|code|key) (\S{1,30})", rest))
     name = said.get("proto", "0")
@@ -167,7 +173,7 @@ def _selector(matched: Match[str], fields: Fields) -> None:
     ports = _optional(said.get("sport", said.get("type"))), _optional(said.get("dport", said.get("code")))
     if protocol == GRE and "key" in said:
         ports = divmod(int(said["key"]), 1 << 16)
-    fields["selector"] = Selector(source, destination, protocol, *ports)
+    return Selector(source, destination, protocol, *ports)
 
 
 def _optional(number: Optional[str]) -> Optional[int]:
@@ -249,7 +255,7 @@ _LINES = {  # by the first word
     "if_id": [_pattern(f"if_id {_HEX}", _if_id)],
     "dir": [_pattern(r"dir (in|out|other \([0-9]+\))", _direction)],
     "pcpu-num": [_pattern(f"pcpu-num {_U32}", _cpu)],
-    "sel": [_pattern(r"sel src ([0-9a-fA-F:./]{4,49}) dst ([0-9a-fA-F:./]{4,49})(.*)", _selector)],
+    "sel": [_pattern(f"sel {NETWORKS}", _selector)],
     "limit:": [
         _pattern(rf"limit: soft {_LIMIT}\((?:bytes|packets)\), hard {_LIMIT}\((?:bytes|packets)\)", _limit)
     ],

@@ -64,10 +64,14 @@ _Kept = tuple[_Layout, Pieces, Any, SecurityAssociation]  # what is still, too
 
 
 class SaDumpDecoder:
-    """decoded, reread, reused: SAs of all dumps so far: wholly, their counters only, not at all."""
+    """decoded, reread, reused: SAs of all dumps so far: wholly, their counters only, not at all.
+
+    others: messages of other types that the last datagram held.
+    """
 
     def __init__(self) -> None:
         self.decoded = self.reread = self.reused = 0
+        self.others: list[Message] = []
         self._kept: list[Optional[_Kept]] = []
         self._places: Optional[dict[bytes, int]] = None
         self._layouts: dict[tuple[Any, ...], _Layout] = {}
@@ -80,7 +84,8 @@ class SaDumpDecoder:
         at: int = 0
         place: Optional[int]
         for datagram in datagrams:
-            for start, octets in _messages(datagram):
+            self.others = []
+            for start, octets in _messages(datagram, self.others):
                 place = at
                 one = self._again(datagram, start, octets, place)
                 if one is None:
@@ -139,8 +144,8 @@ class SaDumpDecoder:
         return layout
 
 
-def _messages(buffer: Octets) -> Iterator[tuple[int, int]]:
-    """Where SAs lie: the first octet of the body, and how many."""
+def _messages(buffer: Octets, others: list[Message]) -> Iterator[tuple[int, int]]:
+    """Where SAs lie: the first octet of the body, and how many. The rest goes to others."""
     start, total = 0, len(buffer)
     while start + 16 <= total:
         length, kind = _HEADER.unpack_from(buffer, start)
@@ -148,6 +153,8 @@ def _messages(buffer: Octets) -> Iterator[tuple[int, int]]:
             break
         if kind == XFRM_MSG_NEWSA:
             yield start + 16, length - 16
+        else:
+            others.extend(pull_messages(buffer[start : start + length], 0))
         start += (length + 3) & ~3
     for _ in pull_messages(buffer, start):  # there is none: it says what is wrong
         break

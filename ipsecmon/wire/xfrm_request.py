@@ -15,12 +15,22 @@ from ipsecmon.wire.netlink import NLM_F_DUMP, NLM_F_REQUEST, encode_attribute, e
 
 IPNetwork = Union[IPv4Network, IPv6Network]
 
-__all__ = ["EVENT_GROUPS", "NETLINK_XFRM", "encode_policy_dump", "encode_sa_dump"]
+__all__ = [
+    "EVENT_GROUPS",
+    "NETLINK_XFRM",
+    "POLICY_GROUPS",
+    "XFRM_MSG_EXPIRE",
+    "encode_policy_dump",
+    "encode_sa_dump",
+]
 
 NETLINK_XFRM = 6
-XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY = 0x12, 0x15
-XFRMNLGRP_EXPIRE, XFRMNLGRP_SA = 2, 3
-EVENT_GROUPS = (1 << (XFRMNLGRP_EXPIRE - 1)) | (1 << (XFRMNLGRP_SA - 1))  # nl_groups of bind(2)
+XFRM_MSG_GETSA, XFRM_MSG_GETPOLICY, XFRM_MSG_EXPIRE = 0x12, 0x15, 0x18
+XFRMNLGRP_EXPIRE, XFRMNLGRP_SA, XFRMNLGRP_POLICY, XFRMNLGRP_MIGRATE = 2, 3, 4, 7
+# nl_groups of bind(2)
+EVENT_GROUPS = (1 << (XFRMNLGRP_EXPIRE - 1)) | (1 << (XFRMNLGRP_SA - 1))
+# whatever may change policies; of EXPIRE, all but XFRM_MSG_EXPIRE, which is of SAs
+POLICY_GROUPS = (1 << (XFRMNLGRP_EXPIRE - 1)) | (1 << (XFRMNLGRP_POLICY - 1)) | (1 << (XFRMNLGRP_MIGRATE - 1))
 
 _PROTO, _ADDRESS_FILTER = 25, 26
 _FILTER = struct.Struct("=16s16sHBB")  # saddr daddr family splen dplen

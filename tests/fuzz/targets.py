@@ -25,6 +25,7 @@ from ipsecmon.wire.nflog import decode_packets
 from ipsecmon.wire.nft_rules import decode_log_rules, decode_table, decode_table_counter
 from ipsecmon.wire.nftables import decode_counter, decode_generation, decode_table_handle
 from ipsecmon.wire.xtables import decode_log_entries
+from tests.fuzz.xfrm_targets import fuzz_ip_xfrm, fuzz_xfrm
 from tests.property.test_config import judged
 from tests.property.test_ruleset import IPTABLES_WORDS, OURS, WORDS
 from tests.unit.ruleset.listings import iptables_refuse, nft_accepts
@@ -245,6 +246,8 @@ def _refusable(decode: Callable[[], object]) -> None:
 TARGETS: Mapping[str, Callable[[Random], None]] = {
     "netlink": fuzz_netlink,
     "nflog": fuzz_nflog,
+    "xfrm": fuzz_xfrm,
+    "ip-xfrm": fuzz_ip_xfrm,
     "xtables": fuzz_xtables,
     "saved": fuzz_saved,
     "config": fuzz_config,

@@ -1,14 +1,14 @@
 """What a poll of many SAs costs, beside decoding all of a dump, and beside ip(8). In the guest, as root:
 
-    tests/guest/run-guest -t 300 '.venv/bin/python -m tests.guest.bench_xfrm [SAS]'
+    tests/guest/run-guest -t 300 '.venv/bin/python -m tests.guest.bench_xfrm [SAS]...'
 
-recv, decoding and settling, in ms, the best of ROUNDS; ip(8)'s is its own, before any parsing.
+First a whole poll by helper and main, and ip(8)'s own CPU, before any parsing (bench_poll.py). Then recv,
+decoding and settling in one process, in ms, the best of ROUNDS.
 The SAs carry nothing here: to see what changed counters cost, a share of them is changed in the datagrams.
 """
 
 from __future__ import annotations
 
-import resource
 import socket
 import struct
 import subprocess
@@ -25,8 +25,9 @@ from ipsecmon.wire.netlink import pull_attributes, pull_messages
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_sa
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_request import encode_sa_dump
-from tests.guest.capture import open_xfrm, print_states, receive_dump
-from tests.netns.topology import WAN, Topology
+from tests.guest.bench_poll import bench_polls
+from tests.guest.capture import open_xfrm, receive_dump
+from tests.netns.topology import WAN
 from tests.netns.topology import topology as make_topology
 
 ROUNDS = 15
@@ -38,13 +39,20 @@ Result = TypeVar("Result")
 
 
 def main(arguments: list[str]) -> None:
-    count = int(arguments[0]) if arguments else 2000
+    for count in [int(one) for one in arguments] or [2000]:
+        bench(count)
+
+
+def bench(count: int) -> None:
     subprocess.run(["modprobe", "ipv6"], check=True)
     with make_topology("parent") as topology:
         topology.ip("router", "".join(map(state, range(count))))
         asking = open_xfrm(topology)
         rows = {name: min(costs) for name, costs in measure(asking).items()}
-        rows["ip -s xfrm state list nokeys"] = ip_cost_ms(topology)
+        asking.close()
+        topology.ip("router", "xfrm state flush\n")
+        for name, cost_ms in bench_polls(topology, count):
+            print(f"{count} SAs, both processes: {name:32} {cost_ms:8.2f}", flush=True)
     best = rows["poll, nothing changed"]
     for name, cost_ms in rows.items():
         print(f"{count} SAs: {name:32} {cost_ms:8.2f} ms   x {cost_ms / best:.1f}", flush=True)
@@ -120,14 +128,6 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float]:
     began = time.perf_counter()
     result = work()
     return result, (time.perf_counter() - began) * 1000
-
-
-def ip_cost_ms(topology: Topology) -> float:
-    """Its own CPU, user and system."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print_states(topology)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ def capture_states(topology: Topology) -> None:
     write_text("xfrm-states", "ip -s xfrm state list nokeys", text)
     keyed = topology.run("router", "env", "TZ=UTC0", "ip", "-s", "-s", "xfrm", "state", "list")
     write_text("xfrm-states-keyed", "ip -s -s xfrm state list", keyed)
+    write_text("xfrm-policies", "ip xfrm policy list", topology.run("router", "ip", "xfrm", "policy", "list"))
 
 
 def capture_events(topology: Topology) -> None:

@@ -10,6 +10,8 @@ from tests.fuzz.targets import TARGETS
 INPUTS = {
     "netlink": 10_000,
     "nflog": 10_000,
+    "xfrm": 5_000,
+    "ip-xfrm": 3_000,
     "xtables": 20_000,
     "saved": 20_000,
     "config": 2_000,

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.errors import Rejected, SinkError
-from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
-from ipsecmon.sinks.encoding import FORMATS, encode_csv, encode_json, encode_line_protocol
+from ipsecmon.model import (
+    Batch,
+    CounterKey,
+    Direction,
+    Increment,
+    ObservationPoint,
+    SelfMeasurement,
+    TunnelIncrement,
+    TunnelKey,
+)
+from ipsecmon.sinks.encoding import CSV_TUNNEL, FORMATS, encode_csv, encode_json, encode_line_protocol
 from ipsecmon.sinks.influxdb_answers import Answer, check_answer
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
@@ -20,6 +30,14 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 NUMBERS = st.integers(0, 2**63 - 1)
 KEYS = st.builds(CounterKey, NAMES, st.sampled_from(Direction), st.sampled_from(ObservationPoint))
 INCREMENTS = st.builds(Increment, KEYS, *[NUMBERS] * 8)
+TUNNEL_KEYS = st.builds(TunnelKey, NAMES, NAMES, st.sampled_from(Direction))
+TUNNELS = st.builds(
+    TunnelIncrement,
+    TUNNEL_KEYS,
+    *[NUMBERS] * 20,
+    last_used_s=st.none() | NUMBERS,
+    added_s=st.none() | NUMBERS,
+)
 BATCHES = st.builds(
     Batch,
     router=NAMES,
@@ -27,15 +45,29 @@ BATCHES = st.builds(
     end_ns=NUMBERS,
     increments=st.lists(INCREMENTS, max_size=5).map(tuple),
     self_measurements=st.lists(st.builds(SelfMeasurement, NAMES, NAMES, NUMBERS), max_size=3).map(tuple),
+    tunnels=st.lists(TUNNELS, max_size=3, unique_by=lambda one: one.key).map(tuple),
+    xfrm_errors=st.lists(st.tuples(NAMES, NUMBERS), max_size=2).map(tuple),
 )
 
 
+def octets_of(batch: Batch, *measurements: str) -> int:
+    points = [point for point in points_of(batch) if point.measurement in measurements]
+    return sum(int(point.fields.get("octets", 0)) for point in points)
+
+
 @given(BATCHES)
-def test_the_octets_of_all_points_are_those_of_all_increments(batch: Batch) -> None:
-    points = points_of(batch)
-    assert sum(point.fields.get("octets", 0) for point in points) == sum(
-        increment.octets for increment in batch.increments
-    )
+def test_the_octets_of_counters_are_those_of_all_increments(batch: Batch) -> None:
+    counters = ("counter", "interface")
+    assert octets_of(batch, *counters) == sum(increment.octets for increment in batch.increments)
+
+
+@given(BATCHES)
+def test_the_octets_of_tunnels_are_those_of_their_increments_and_in_no_other_measurement(
+    batch: Batch,
+) -> None:
+    assert octets_of(batch, "tunnel") == sum(one.octets + one.payload_octets for one in batch.tunnels)
+    alone = replace(batch, increments=(), self_measurements=())
+    assert {point.measurement for point in points_of(alone)} <= {"tunnel", "xfrm_error", "event"}
 
 
 @given(BATCHES, st.sampled_from(sorted(FORMATS)))
@@ -66,6 +98,14 @@ def test_csv_gives_every_number_back(batch: Batch) -> None:
 
 
 @given(BATCHES)
+def test_csv_has_the_octets_of_tunnels_apart(batch: Batch) -> None:
+    rows = [next(csv.reader([line.decode()])) for line in encode_csv(batch)]
+    apart = [int(row[6]) for row in rows if row[5] == CSV_TUNNEL]
+    assert sum(apart) == sum(one.octets for one in batch.tunnels)
+    assert len(rows) - len(apart) == len(batch.increments)
+
+
+@given(BATCHES)
 def test_line_protocol_has_one_line_a_point_ending_in_its_time(batch: Batch) -> None:
     lines = encode_line_protocol(batch)
     assert len(lines) == len(points_of(batch))
@@ -74,9 +114,11 @@ def test_line_protocol_has_one_line_a_point_ending_in_its_time(batch: Batch) -> 
 
 @given(BATCHES, st.sets(NAMES))
 def test_a_selection_and_its_complement_are_the_whole(batch: Batch, names: set[str]) -> None:
-    others = {increment.key.name for increment in batch.increments} - names
+    every = {one.key.name for one in batch.increments} | {one.key.tunnel for one in batch.tunnels}
+    others = every - names
     chosen, rest = select(batch, names), select(batch, others)
     assert sorted(chosen.increments + rest.increments, key=repr) == sorted(batch.increments, key=repr)
+    assert sorted(chosen.tunnels + rest.tunnels, key=repr) == sorted(batch.tunnels, key=repr)
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,26 @@ from hypothesis import strategies as st
 
 from ipsecmon.clock import Moment
 from ipsecmon.errors import DecodeError
-from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
-from ipsecmon.store import DEFAULT_MAX_OCTETS, WAL_MAX_OCTETS, Store, report, room
+from ipsecmon.model import (
+    OTHER_PEERS,
+    Batch,
+    CounterKey,
+    Direction,
+    Increment,
+    ObservationPoint,
+    SelfMeasurement,
+    TunnelIncrement,
+    TunnelKey,
+)
+from ipsecmon.store import (
+    DEFAULT_MAX_OCTETS,
+    WAL_MAX_OCTETS,
+    Store,
+    report,
+    room,
+    tunnel_report,
+    tunnel_totals,
+)
 from ipsecmon.store.codec import decode_batch, encode_batch
 from ipsecmon.store.history import LEVELS_S
 from ipsecmon.store.segments import segments
@@ -29,6 +48,13 @@ keys = st.builds(CounterKey, st.text(), st.sampled_from(Direction), st.sampled_f
 few_keys = st.builds(
     CounterKey, st.sampled_from(["web", "vpn"]), st.just(Direction.IN), st.sampled_from(ObservationPoint)
 )
+tunnels = st.builds(
+    TunnelIncrement,
+    st.builds(TunnelKey, st.text(), st.text(), st.sampled_from(Direction)),
+    *[integers] * 20,
+    last_used_s=st.none() | integers,
+    added_s=st.none() | integers,
+)
 batches = st.builds(
     Batch,
     st.text(),
@@ -36,6 +62,8 @@ batches = st.builds(
     integers,
     st.lists(st.builds(Increment, keys, *[integers] * 8)).map(tuple),
     st.lists(st.builds(SelfMeasurement, st.text(), st.text(), integers)).map(tuple),
+    st.lists(tunnels).map(tuple),
+    st.lists(st.tuples(st.text(), integers)).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -217,3 +245,51 @@ def test_a_report_over_days_is_the_plain_sum_in_a_store_without_room(
         end_ns = start_ns + days * DAY_S * NS
         assert _reported(Path(name), start_ns, end_ns) == _plain_sums(done, start_ns, end_ns)
         assert _reported(Path(name), 0, 2**62) == _plain_sums(done, 0, 2**62)
+
+
+# Peers that come and go: few stay known, so that most are folded into others.
+tunnel_runs = st.lists(
+    st.tuples(
+        steps_s,
+        st.dictionaries(
+            st.builds(
+                TunnelKey,
+                st.sampled_from(["vpn", "branch"]),
+                st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", OTHER_PEERS]),
+                st.sampled_from([Direction.IN, Direction.OUT]),
+            ),
+            st.tuples(totals, totals, st.integers(0, 3)),
+            max_size=6,
+        ),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tunnel_runs, retentions_s, st.integers(0, 5))
+def test_totals_and_reports_of_tunnels_are_the_plain_sum_of_what_was_committed(
+    run: list[tuple[int, dict[TunnelKey, tuple[int, int, int]]]], retention_s: int, most_totals: int
+) -> None:
+    plain: Counter[tuple[str, Direction]] = Counter()
+    with tempfile.TemporaryDirectory() as name, mock.patch.object(tunnel_totals, "MAX_TOTALS", most_totals):
+        store = Store(Path(name), 10, retention_s)
+        store.start(Moment(T0_S * NS, 0))
+        start_s = T0_S
+        for step_s, numbers in run:
+            start_s += step_s
+            happened = tuple(
+                TunnelIncrement(key, octets, packets, sas=sas)
+                for key, (octets, packets, sas) in numbers.items()
+            )
+            for one in happened:
+                plain[one.key.tunnel, one.key.direction] += one.octets
+            batch = Batch("gw", start_s * NS, (start_s + 10) * NS, (), (), happened)
+            store.commit(batch, [], [], Moment(batch.end_ns, 0))
+        store.stop()
+        sums: Counter[tuple[str, Direction]] = Counter()
+        for row in tunnel_report(Path(name)).rows:
+            sums[row.total.key.tunnel, row.total.key.direction] += row.total.octets
+        assert +sums == +plain
+        found = report(Path(name), 0, 2**62).tunnels
+        assert {(one.key.tunnel, one.key.direction): one.octets for one in found if one.octets} == +plain

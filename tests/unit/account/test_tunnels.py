@@ -14,6 +14,7 @@ from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import RULES_KEPT, Tunnels, Volume
 from ipsecmon.ipsec import (
     AntiReplay,
+    IkeNames,
     Mark,
     Policy,
     SaEnd,
@@ -30,6 +31,7 @@ from tests.unit.account.simulated_xfrm import OWN, State
 PEER = "198.51.100.7"
 T0 = 5000
 OUT, IN = Place("vpn", Direction.OUT), Place("vpn", Direction.IN)
+BERLIN = IkeNames({(PEER, 0x100): frozenset(("berlin", "berlin-net"))}, {})
 AWAY, HOME = TunnelKey("vpn", PEER, Direction.OUT), TunnelKey("vpn", PEER, Direction.IN)
 
 
@@ -392,8 +394,25 @@ def test_a_direction_is_derived_and_never_guessed(
 )
 def test_a_rule_names_an_sa_when_all_its_conditions_hold(rule: TunnelRule, holds: bool) -> None:
     matcher = TunnelMatcher([rule])
-    matcher.learn([policy("out", OWN[0], PEER)], OWN, {(PEER, 0x100): "berlin"})
+    matcher.learn([policy("out", OWN[0], PEER)], OWN, BERLIN)
     assert (matcher.key(sa()).tunnel == "t") == holds
+
+
+@pytest.mark.parametrize("name", ["berlin", "berlin-net"])
+def test_a_connection_is_told_by_its_spi_and_where_that_is_not_known_by_its_reqid(name: str) -> None:
+    names = IkeNames({(PEER, 0x200): frozenset(("paris",))}, {1: frozenset(("berlin", "berlin-net"))})
+    matcher = TunnelMatcher([TunnelRule("t", connections=frozenset((name,)))])
+    matcher.learn((), OWN, names)
+    assert [matcher.key(sa(spi=spi)).tunnel for spi in (0x100, 0x200)] == ["t", UNNAMED]
+    matcher.learn((), OWN)
+    assert matcher.key(sa()).tunnel == UNNAMED
+
+
+def test_other_rules_name_what_is_alive_anew() -> None:
+    matcher = TunnelMatcher([])
+    assert matcher.key(sa()).tunnel == UNNAMED
+    matcher.change([TunnelRule("t")])
+    assert matcher.key(sa()).tunnel == "t"
 
 
 def test_subnets_are_told_from_inbound_policies_too() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.tunnel_match import NO_NAMES
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
+from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Moment
+from ipsecmon.errors import SourceError
+from ipsecmon.ipsec import XfrmErrors
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Packets, Reading
 from ipsecmon.store import Store
 
@@ -75,6 +80,23 @@ class Nics(MadeUp):
         return []
 
 
+class NoSas:
+    """A kernel without IPsec."""
+
+    reader = "netlink"
+
+    def start(self) -> None:
+        raise SourceError("no XFRM here")
+
+    def dump(self) -> NoReturn:
+        raise AssertionError("never asked")
+
+    hear = dump
+
+
+NOTHING_OUTSIDE = Outside(frozenset, lambda: NO_NAMES, lambda: XfrmErrors(()))
+
+
 class Life:
     """One run of an agent over a store, from start() to stop()."""
 
@@ -100,6 +122,7 @@ class Life:
             Copies(clock),
             Rules(clock),  # type: ignore[arg-type]  # readings are a tuple here
             Nics(clock),
+            TunnelMeter(NoSas(), (), NOTHING_OUTSIDE, self.counts, clock),
             ledger,
             self.intervals,
             self.store,

@@ -39,7 +39,7 @@ def test_one_of_everything_is_a_config_that_passes() -> None:
 
     assert config.router == "hq-gw1"
     assert [(line.name, line.interface) for line in config.lines] == [("internet", "wan0")]
-    assert [(one.name, one.ipsec.peer) for one in config.counters if one.ipsec] == [
+    assert [(one.name, one.ipsec.peers[0]) for one in config.counters if one.ipsec] == [
         ("hq-berlin", "198.51.100.7"),
         ("vti1", "198.51.100.8"),
     ]
@@ -141,5 +141,5 @@ def test_any_names_on_a_machine_make_a_config_that_passes(name: str, other: str,
         router(router=name, connections=connections, unread=(other,), resolved={"a.b": ("192.0.2.3",)})
     )
 
-    peers = [counter.ipsec.peer for counter in checked(render_config(found)).counters if counter.ipsec]
+    peers = [counter.ipsec.peers[0] for counter in checked(render_config(found)).counters if counter.ipsec]
     assert {"2001:db8::7", *remotes} <= set(peers)

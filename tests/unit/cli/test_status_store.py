@@ -1,4 +1,4 @@
-"""`ipsecmon status` says how the store is: its size, what it refuses and what it gave up."""
+"""`ipsecmon status` says how the store is (size, refusals, what it gave up), and how SAs are read."""
 
 from __future__ import annotations
 
@@ -33,9 +33,16 @@ SINK: dict[str, Any] = {
 
 
 def status(
-    monkeypatch: pytest.MonkeyPatch, config_file: Path, store: dict[str, Any], sink: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch,
+    config_file: Path,
+    store: dict[str, Any],
+    sink: dict[str, Any],
+    **more: Any,
 ) -> tuple[int, str]:
-    """Exit status and text, of an agent whose store and sink differ in this from a healthy one's."""
+    """Exit status and text, of an agent whose store and sink differ in this from a healthy one's.
+
+    more: what else it answers.
+    """
     answer = {
         "router": "hq",
         "interval_s": 10,
@@ -46,6 +53,7 @@ def status(
         "counts": {},
         "store": store,
         "sinks": [{**SINK, **sink}],
+        **more,
     }
     monkeypatch.setattr("ipsecmon.cli.status.ask", lambda folder, verb: answer)
     monkeypatch.setenv("COLUMNS", "200")
@@ -83,3 +91,16 @@ def test_what_was_given_up_is_said(monkeypatch: pytest.MonkeyPatch, config_file:
     assert "store.max_size is too small for these counters" in said
     assert "at its size: fine history goes early" in said
     assert "3 batches waiting, 1,200 dropped batches, 7 rejected points" in said
+
+
+def test_how_sas_are_read_is_said_where_they_are(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    reading = {"reader": "netlink", "sas": 1200, "error": ""}
+    code, said = status(monkeypatch, config_file, STORE, {}, xfrm=reading)
+    assert code == 0 and "1,200 alive, read by netlink" in said
+    assert "read by" not in status(monkeypatch, config_file, STORE, {})[1]
+
+
+def test_sas_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    reading = {"reader": "ip-xfrm", "sas": 0, "error": "ip [x] ended\x1b"}
+    code, said = status(monkeypatch, config_file, STORE, {}, xfrm=reading)
+    assert code == 1 and "ip [x] ended\\x1b" in said and "all is well" not in said

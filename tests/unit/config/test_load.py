@@ -41,7 +41,7 @@ def test_the_counters_of_the_shipped_example_become_neutral_conditions() -> None
     by_name = {counter.name: counter for counter in load(EXAMPLE).counters}
     tunnel, voice, pinned = by_name["VPN-to-parent"], by_name["voice"], by_name["voip-in-parent"]
     assert tunnel.ipsec is not None
-    assert str(tunnel.ipsec.address) == "198.51.100.7"
+    assert tunnel.ipsec.peers == ("198.51.100.7",)
     assert voice.match is not None
     assert voice.match.protocols == (17,)
     assert voice.match.port == ((5060, 5061), (16384, 32767))

@@ -20,6 +20,7 @@ from ipsecmon.helper.supervisor import PAUSE_S
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import object_name
 from ipsecmon.sources.nflog import NflogSource
+from ipsecmon.wire.sa_records import DumpDecoder
 from tests.unit.ruleset.plans import rich_plan, small_plan
 
 from .namespaced import WAN, in_namespace_of, namespaced, send_leaving
@@ -227,7 +228,20 @@ def test_copies_go_on_coming_after_the_helper_has_ended(helper: Helper) -> None:
 
 def verbs(helper: Helper) -> list[Callable[[], object]]:
     asked = [helper.counters, helper.apply_rules, helper.remove_rules, helper.rules_stand]
-    return [*asked, lambda: helper.open_nflog().socket.close()]
+    with_argument = [lambda: helper.sa_dump("netlink", 0), lambda: helper.sa_events("netlink")]
+    return [*asked, *with_argument, lambda: helper.open_nflog().socket.close()]
+
+
+def test_a_kernel_without_sas_says_so_and_a_new_helper_has_another_epoch(helper: Helper) -> None:
+    first = helper.sa_dump("netlink", 0)
+    again, heard = helper.sa_dump("netlink", first.number), helper.sa_events("netlink")
+    assert DumpDecoder().decode(first.records) == ([], [])
+    assert DumpDecoder().decode(again.records) == ([], None)
+    assert (again.epoch, again.number) == (first.epoch, first.number + 1)
+    assert heard == (first.epoch, False, False, b"[]")
+    os.kill(helper.pid, signal.SIGKILL)
+    assert helper.sa_events("netlink").epoch != first.epoch
+    assert DumpDecoder().decode(helper.sa_dump("netlink", again.number).records) == ([], [])
 
 
 def test_a_helper_that_died_is_followed_by_another_for_every_verb(helper: Helper) -> None:

@@ -22,6 +22,10 @@ ONE_WAY = Match(
 )
 AS_ON_THE_WIRE = Match(host=("203.0.113.0/24",), lan_view=False)
 VOICE = Match(protocols=(17,), ports=((5060, 5060), (10000, 20000)), remote=("10.9.0.0/16",))
+LANS = Match(
+    local=("10.1.0.0/16", "fd01::/64"), remote=("10.2.0.0/16", "10.3.0.0/16", "fd02::/64"), lan_view=False
+)
+ONE_FAMILY = Match(local=("192.168.1.0/24",), remote=("198.51.100.0/24",), lan_view=False)
 
 
 def rich_plan(does_nat: bool = False) -> Plan:
@@ -73,8 +77,12 @@ def _parts(way: Direction, groups: Iterator[int]) -> Iterator[Part]:
 
 
 def _tunnels(way: Direction, groups: Iterator[int]) -> Iterator[Tunnel]:
+    drill_down = (Inside(_inner("web inside", way, groups), WEB),)
     inside = (Inside(_inner("Über-Büro } accept", way, groups), VOICE),)
     tag = 0x00010000 if way is Direction.OUT else None
+    yield Tunnel(_inner("by reqid", way, groups), reqids=((7, 7), (10, 12)))
+    yield Tunnel(_inner("between LANs", way, groups), subnets=(LANS, ONE_FAMILY), inside=drill_down)
+    yield Tunnel(_inner("of a peer", way, groups), PEERS[:1], subnets=(ONE_FAMILY,), reqids=((20, 21),))
     yield Tunnel(_inner("VPN-to-parent", way, groups), PEERS, inside, tag)
     yield Tunnel(_inner("inner", way, groups))
 

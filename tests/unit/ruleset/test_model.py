@@ -52,9 +52,9 @@ def test_names_that_look_alike_have_kernel_names_of_their_own() -> None:
 
 
 def test_taps_and_groups_are_in_the_order_of_the_rules() -> None:
-    inside = PLAN.tunnels[0].inside[0].tap
+    tunnel = next(tunnel for tunnel in PLAN.tunnels if tunnel.inside)
     assert [one.name for one in PLAN.taps()][:3] == ["ike", "VPN-to-parent", "esp"]
-    assert list(PLAN.taps()).index(PLAN.tunnels[0].tap) + 1 == list(PLAN.taps()).index(inside)
+    assert list(PLAN.taps()).index(tunnel.tap) + 1 == list(PLAN.taps()).index(tunnel.inside[0].tap)
     assert PLAN.groups() == [one.group for one in PLAN.taps()]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ipsecmon.model import Batch
-from ipsecmon.sinks.points import SeriesPoint, points_of
+from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
 
 from .samples import START_NS, VPN_IN, batch, increment

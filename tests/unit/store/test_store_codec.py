@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.model import Batch, Increment, SelfMeasurement
+from ipsecmon.model import Batch, Increment, SelfMeasurement, TunnelIncrement
 from ipsecmon.store.codec import decode_batch, encode_batch
-from tests.unit.store.store_cases import VPN, WEB
+from tests.unit.store.store_cases import PARENT_IN, PARENT_OUT, VPN, WEB
 
 BATCH = Batch(
     "hq-gw1",
@@ -32,10 +33,38 @@ def test_a_batch_comes_back_as_it_was() -> None:
     assert decode_batch(TEXT) == BATCH
 
 
-def test_every_truncated_text_is_refused() -> None:
-    for length in range(len(TEXT)):
+WITH_TUNNELS = replace(
+    BATCH,
+    tunnels=(
+        TunnelIncrement(PARENT_IN, 1000, 10, sas=1, last_used_s=99),
+        TunnelIncrement(PARENT_OUT, added_s=90),
+        TunnelIncrement(PARENT_OUT._replace(peer="2001:db8::1")),
+    ),
+    xfrm_errors=(("XfrmInNoStates", 3),),
+)
+TUNNELS_TEXT = (
+    TEXT[:-1]
+    + ',[["VPN-to-parent","198.51.100.7","in",1000,10,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,0,99],'
+    + '["VPN-to-parent","198.51.100.7","out",0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,null,90],'
+    + '["VPN-to-parent","2001:db8::1","out"]],[["XfrmInNoStates",3]]]'
+)
+
+
+def test_tunnels_and_errors_come_back_as_they_were() -> None:
+    assert encode_batch(WITH_TUNNELS) == TUNNELS_TEXT
+    assert decode_batch(TUNNELS_TEXT) == WITH_TUNNELS
+
+
+def test_errors_without_tunnels_come_back() -> None:
+    batch = replace(BATCH, xfrm_errors=(("XfrmInNoStates", 3),))
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+@pytest.mark.parametrize("text", [TEXT, TUNNELS_TEXT])
+def test_every_truncated_text_is_refused(text: str) -> None:
+    for length in range(len(text)):
         with pytest.raises(DecodeError):
-            decode_batch(TEXT[:length])
+            decode_batch(text[:length])
 
 
 def test_trailing_text_is_refused() -> None:
@@ -44,6 +73,7 @@ def test_trailing_text_is_refused() -> None:
 
 
 INCREMENT = ["web", "in", "wire", 1000, 10]
+TUNNEL = ["vpn", "192.0.2.1", "in"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +101,17 @@ INCREMENT = ["web", "in", "wire", 1000, 10]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
+        ["gw", 10, 20, [], [], [], [], []],
+        ["gw", 10, 20, [], [], {}, []],
+        ["gw", 10, 20, [], [], [], {}],
+        ["gw", 10, 20, [], [], [TUNNEL[:2]], []],
+        ["gw", 10, 20, [], [], [[*TUNNEL, *range(23)]], []],
+        ["gw", 10, 20, [], [], [["vpn", "192.0.2.1", "up"]], []],
+        ["gw", 10, 20, [], [], [["vpn", 7, "in"]], []],
+        ["gw", 10, 20, [], [], [[*TUNNEL, 1.5]], []],
+        ["gw", 10, 20, [], [], [[*TUNNEL, None]], []],
+        ["gw", 10, 20, [], [], [], [["XfrmInError"]]],
+        ["gw", 10, 20, [], [], [], [["XfrmInError", "1"]]],
     ],
 )
 def test_json_that_is_no_batch_is_refused(broken: object) -> None:

@@ -16,7 +16,7 @@ from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import StoreError
 from ipsecmon.model import Increment, Reading
 from ipsecmon.store import SavedReading, Store, report
-from ipsecmon.store.history import MAX_NUMBER
+from ipsecmon.store.sums import MAX_NUMBER
 from tests.unit.store.store_cases import (
     NS,
     T0_S,

@@ -1,0 +1,69 @@
+"""`ipsecmon tunnels`: what passed inside each tunnel, exact through rekeys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from ipsecmon.cli.closing import close_interval, now_option
+from ipsecmon.cli.options import config_option, json_option
+from ipsecmon.cli.render import wide_console
+from ipsecmon.cli.tunnel_json import print_json
+from ipsecmon.cli.tunnel_sums import tunnels_of
+from ipsecmon.cli.tunnel_table import Answer, print_table
+from ipsecmon.config import Config, load
+from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.store import TunnelReport, report, tunnel_report
+
+__all__ = ["tunnels_command", "wire_octets"]
+
+_NS = 10**9
+_DAY_NS = 86400 * _NS
+
+
+@click.command("tunnels")
+@config_option
+@now_option
+@json_option
+def tunnels_command(config_file: Path, close_first: bool, as_json: bool) -> None:
+    """Print what passed inside each tunnel, by the counters of its SAs, exact through rekeys.
+
+    Totals are since the store began, rates of the newest interval. Every tunnel of the config is listed,
+    and `unnamed`: all SAs that no counter of the config takes.
+    """
+    config = load(config_file)
+    folder = Path(config.store.path)
+    if close_first:
+        close_interval(folder)
+    answer = _answer(config, folder)
+    if as_json:
+        print_json(answer)
+    else:
+        print_table(answer, wide_console())
+
+
+def wire_octets(folder: Path, found: TunnelReport, tolerance_ns: int) -> Mapping[tuple[str, Direction], int]:
+    """Octets on the line, by counter and direction, over the time that the totals of tunnels cover.
+
+    Nothing where history cannot be cut to that time: it counted the line before it counted tunnels.
+    """
+    if found.start_ns == found.last_end_ns:
+        return {}
+    for start_ns in (found.start_ns // _DAY_NS * _DAY_NS, found.start_ns):
+        history = report(folder, start_ns, found.last_end_ns)
+        shifts = (history.start_ns - found.start_ns, history.end_ns - found.last_end_ns)
+        if max(map(abs, shifts)) <= tolerance_ns:
+            rows = [row for row in history.rows if row.key.observed_at is ObservationPoint.WIRE]
+            return {(row.key.name, row.key.direction): row.octets for row in rows}
+    return {}
+
+
+def _answer(config: Config, folder: Path) -> Answer:
+    found = tunnel_report(folder)
+    named = [counter.name for counter in config.counters if counter.ipsec is not None]
+    on_the_line = wire_octets(folder, found, config.interval_s * _NS)
+    tunnels = tunnels_of(found, named, on_the_line)
+    return Answer(config.router, found, tunnels, int(time.time()), config.interval_s)

@@ -1,0 +1,237 @@
+"""SAs from a source to increments: what is asked when, and what happens where the source fails."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import NamedTuple, Optional
+
+import pytest
+
+from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
+from ipsecmon.agent.observe import Counters
+from ipsecmon.agent.tunnels import Outside, TunnelMeter
+from ipsecmon.errors import HelperAway, HelperGone, SourceError
+from ipsecmon.ipsec import (
+    IkeNames,
+    Policy,
+    SaEnd,
+    SaEvent,
+    SaFlush,
+    SaNews,
+    SavedSas,
+    SecurityAssociation,
+    XfrmErrors,
+)
+from ipsecmon.model import UNNAMED, CounterKey, Direction, Increment, ObservationPoint, TunnelKey
+from tests.unit.account.simulated_xfrm import OWN, State
+from tests.unit.agent.made_up import SteppedClock
+
+PEER = "198.51.100.7"
+VPN = TunnelRule("vpn", peers=frozenset((PEER,)))
+OUT = TunnelKey("vpn", PEER, Direction.OUT)
+
+
+def sa(octets: int, packets: int = 0, spi: int = 0x100, added_s: int = 1) -> SecurityAssociation:
+    return State(OWN[0], PEER, spi, 1, added_s, octets, packets or octets // 100).sa()
+
+
+class Dump(NamedTuple):
+    sas: list[SecurityAssociation]
+    policies: Optional[list[Policy]]
+
+
+class Heard(NamedTuple):
+    events: list[SaEvent]
+    has_missed: bool
+
+
+@dataclass
+class Source:
+    """What the test says the kernel has."""
+
+    sas: list[SecurityAssociation] = field(default_factory=list)
+    events: list[SaEvent] = field(default_factory=list)
+    has_missed: bool = False
+    trouble: Optional[Exception] = None
+    policies: Optional[list[Policy]] = None
+    reader: str = "netlink"
+
+    def start(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+    def dump(self) -> Dump:
+        if self.trouble:
+            raise self.trouble
+        return Dump(list(self.sas), self.policies)
+
+    def hear(self) -> Heard:
+        heard = Heard(self.events, self.has_missed)
+        self.events, self.has_missed = [], False
+        return heard
+
+
+class World:
+    """asked: how often each of what is outside was."""
+
+    def __init__(self, source: Source, rule: TunnelRule = VPN, saved: SavedSas = SavedSas()) -> None:  # noqa: B008
+        self.source = source
+        self.counts = Counters()
+        self.errors = {"XfrmInNoStates": 5}
+        self.asked = {"addresses": 0, "names": 0}
+        clock = SteppedClock()
+        outside = Outside(self.addresses, self.names, lambda: XfrmErrors(tuple(self.errors.items())))
+        self.meter = TunnelMeter(source, [rule], outside, self.counts, clock)
+        self.meter.start(saved)
+
+    def addresses(self) -> tuple[str, ...]:
+        self.asked["addresses"] += 1
+        return OWN
+
+    def names(self) -> IkeNames:
+        self.asked["names"] += 1
+        return NO_NAMES
+
+    def poll(self, seen: int = 0) -> bool:
+        """seen: octets that the rule counter of the tunnel has seen by then."""
+        has_unheard = self.meter.read()
+        counted = [Increment(CounterKey("vpn", Direction.OUT, ObservationPoint.WIRE), seen, seen // 100)]
+        self.meter.settle(counted, counted)
+        return has_unheard
+
+
+def test_what_an_sa_carried_since_the_first_poll_is_told_until_it_is_safe() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.source.sas = [sa(9500)]
+    world.poll()
+    world.source.sas = [sa(9700)]
+    world.poll()
+
+    (told,) = world.meter.increments()
+    assert (told.key, told.octets, told.packets, told.sas) == (OUT, 700, 7, 1)
+    world.meter.close()
+    assert world.meter.increments() == ()
+
+
+def test_a_rekey_between_two_polls_loses_nothing() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.source.events = [SaNews(sa(0, spi=0x200, added_s=7), False), SaEnd(sa(9900), False)]
+    world.meter.hear()
+    world.source.sas = [sa(300, spi=0x200, added_s=7)]
+    assert world.poll() is False
+
+    (told,) = world.meter.increments()
+    assert (told.octets, told.rekeys, told.ends, told.error_bound_octets) == (1200, 1, 1, 0)
+
+
+def test_after_a_flush_the_counters_since_before_the_last_poll_are_the_bound() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll(seen=50_000)
+    world.source.sas = [sa(9500)]
+    world.poll(seen=51_000)
+    world.source.sas, world.source.events = [], [SaFlush(0)]
+    assert world.poll(seen=51_800) is True
+
+    (told,) = world.meter.increments()
+    assert (told.octets, told.error_bound_octets, told.unseen_ends) == (500, 800, 1)
+    assert world.counts.totals()["xfrm.flushes"] == 1
+
+
+def test_missed_events_make_the_counters_be_read_again() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.source.has_missed = True
+    world.meter.hear()
+    assert world.poll() is True
+    assert world.poll() is False
+
+
+def test_what_passed_while_the_helper_was_away_comes_with_the_next_poll(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.source.trouble = HelperAway("away")
+    for _ in range(3):
+        world.poll()
+        assert world.meter.saved() is None
+    assert world.meter.describe()["error"] == "away"
+    world.source.trouble = None
+    world.source.sas = [sa(9900)]
+    world.poll()
+
+    assert [one.octets for one in world.meter.increments()] == [900]
+    assert caplog.text.count("SAs cannot be read") == 1
+    assert world.counts.totals()["xfrm.failed-reads"] == 3
+    assert world.meter.describe() == {"reader": "netlink", "sas": 1, "error": ""}
+
+
+def test_without_its_helper_for_good_the_agent_ends() -> None:
+    world = World(Source())
+    world.source.trouble = HelperGone("gone")
+    with pytest.raises(HelperGone):
+        world.meter.read()
+
+
+def test_a_kernel_without_xfrm_is_said_once_and_costs_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(Source(trouble=SourceError("no XFRM in this kernel")))
+    world.meter.hear()
+    assert world.poll() is False
+    assert world.meter.increments() == () and world.meter.saved() is None
+    assert caplog.text.count("no XFRM in this kernel") == 1
+
+
+def test_places_are_found_anew_only_where_something_may_have_changed() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.poll()
+    assert world.asked == {"addresses": 1, "names": 0}
+    world.source.events = [SaNews(sa(0, spi=0x200), False)]
+    world.poll()
+    world.source.policies = []
+    world.poll()
+    assert world.asked == {"addresses": 3, "names": 0}
+
+
+def test_ike_daemons_are_asked_only_where_a_tunnel_is_named_by_a_connection() -> None:
+    world = World(Source([sa(9000)]), TunnelRule("vpn", connections=frozenset(("berlin",))))
+    world.poll()
+    assert world.asked["names"] == 1
+
+
+def test_the_next_agent_goes_on_from_what_the_last_one_saved() -> None:
+    first = World(Source([sa(9000)]))
+    first.poll()
+    saved = first.meter.saved()
+    assert saved is not None
+    world = World(Source([sa(9400)]), saved=saved)
+    world.poll()
+
+    (told,) = world.meter.increments()
+    assert (told.octets, told.bridged_octets) == (400, 400)
+
+
+def test_other_rules_name_what_passes_from_now_on() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.meter.close()
+    world.meter.change([])
+    world.source.sas = [sa(9100)]
+    world.poll()
+    assert {one.key.tunnel: one.octets for one in world.meter.increments() if one.sas} == {UNNAMED: 100}
+
+
+def test_errors_of_xfrm_are_told_by_what_came_since_the_last_batch() -> None:
+    world = World(Source())
+    world.poll()
+    assert world.meter.errors() == ()
+    world.errors["XfrmInNoStates"] = 8
+    world.errors["XfrmInStateSeqError"] = 2
+    world.poll()
+    assert world.meter.errors() == (("XfrmInNoStates", 3), ("XfrmInStateSeqError", 2))
+    world.meter.close()
+    assert world.meter.errors() == ()
