@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -41,6 +42,17 @@ class Rekeyer:
         gone = self.alive.pop(0)
         for role in self._processes:
             self.say(role, *(f"xfrm state delete {state}" for state in gone.states(role)))
+
+    def rekey(self, times: int, pause_s: float, beside_s: float = 0.0) -> None:
+        """The old SAs stay for so long beside the new ones. pause_s: between one time and the next."""
+        ages: list[float] = []
+        for _ in range(times):
+            self.add()
+            ages.append(time.monotonic())
+            while ages and time.monotonic() - ages[0] >= beside_s:
+                self.delete_oldest()
+                ages.pop(0)
+            time.sleep(pause_s)
 
     def add_again(self) -> None:
         """Delete the newest and add it at once, under the same SPIs, which begins at 0."""

@@ -76,13 +76,14 @@ class Sites(Topology):
         return ("router", "parent", "berlin", "warrior")
 
     def connect_sites(self) -> None:
+        batches = {role: "link set lo up\n" for role in _ROUTES}
         for role, interface, address, far, far_interface, far_address in _LINKS:
             self.connect(role, interface, far, far_interface)
             for end, name, own in ((role, interface, address), (far, far_interface, far_address)):
-                self.ip(end, f"link set lo up\nlink set {name} {QUIET}\nlink set {name} up\n")
-                self.ip(end, f"addr add {own} dev {name}\n")
-        for role, batch in _ROUTES.items():
-            self.ip(role, batch)
+                up = f"link set {name} {QUIET}\nlink set {name} up\naddr add {own} dev {name}\n"
+                batches[end] = batches.get(end, "") + up
+        for role, batch in batches.items():
+            self.ip(role, batch + _ROUTES.get(role, ""))
         for role in ("parent", "nat"):
             self.sysctl(role, net__ipv4__ip_forward=1)
         self.run("nat", "iptables-legacy", *_MASQUERADE.split(), str(WARRIOR_PORT))

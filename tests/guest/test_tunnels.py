@@ -11,23 +11,21 @@ from typing import Any
 import pytest
 
 from tests.guest.conversation import captured, converse
+from tests.guest.rekeys import rekeying
 from tests.guest.sites import Sites
+from tests.guest.topology import EspTunnel, add_esp_tunnel
 from tests.guest.tunnel_meter import TunnelMeter, added, carried
 from tests.guest.tunnel_modes import COUNTERS, MODES, mode_in_place
 from tests.netns.agent import Agent, volume
 from tests.netns.exchange import Volume, exchange_udp
 
 PACKETS = 200
+REKEYS, RATE = 100, 200
 CONFIGS: dict[str, dict[str, Any]] = {
     "netlink": {},
     "ip-xfrm": {"xfrm": {"reader": "ip-xfrm"}},
     "rules-off": {"rules": "off"},
 }
-WAYS = [
-    *(("netlink", kind) for kind in MODES),
-    *(("ip-xfrm", kind) for kind in ("cbc-ipv6-in-ipv6", "transport", "nat-t", "xfrm-interface")),
-    *(("rules-off", kind) for kind in ("gcm", "road-warrior")),
-]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +42,43 @@ def meter(
         agent.call("rules", "remove")
 
 
-@pytest.mark.parametrize(("meter", "kind"), WAYS, indirect=["meter"])
+def with_agent(config: str) -> pytest.MarkDecorator:
+    """Alone: pytest makes a fixture of a module anew for each row of a table that it stands in."""
+    return pytest.mark.parametrize("meter", [config], indirect=True)
+
+
+@with_agent("netlink")
+@pytest.mark.parametrize("kind", MODES)
 def test_a_tunnel_is_exact_both_ways(sites: Sites, meter: TunnelMeter, kind: str) -> None:
+    hold_against_sockets(sites, meter, kind)
+
+
+@with_agent("rules-off")
+@pytest.mark.parametrize("kind", ["gcm", "road-warrior"])
+def test_it_is_without_any_rule(sites: Sites, meter: TunnelMeter, kind: str) -> None:
+    hold_against_sockets(sites, meter, kind)
+
+
+@with_agent("ip-xfrm")
+@pytest.mark.parametrize("kind", ["cbc-ipv6-in-ipv6", "transport", "nat-t", "xfrm-interface"])
+def test_it_is_by_the_words_of_ip(sites: Sites, meter: TunnelMeter, kind: str) -> None:
+    hold_against_sockets(sites, meter, kind)
+
+
+@with_agent("ip-xfrm")
+def test_a_hundred_rekeys_cost_nothing_by_the_words_of_ip(sites: Sites, meter: TunnelMeter) -> None:
+    meter.start_again()
+    add_esp_tunnel(sites, EspTunnel())
+    with converse(sites, packets=RATE * 6, rate=RATE) as talk, rekeying(sites, EspTunnel()) as rekeyer:
+        rekeyer.rekey(REKEYS, pause_s=0.05)
+    row = meter.row("VPN-to-parent")
+
+    assert {way: volume(row[way]) for way in ("in", "out")} == carried(talk)
+    assert (row["rekeys"], row["sas"]) == (2 * REKEYS, 2)
+    assert not any(row[way]["error_bound_octets"] or row[way]["unseen_ends"] for way in ("in", "out"))
+
+
+def hold_against_sockets(sites: Sites, meter: TunnelMeter, kind: str) -> None:
     mode = MODES[kind]
     meter.start_again()
     knock = Volume(0, 0)
