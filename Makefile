@@ -56,7 +56,7 @@ test-netns: venv
 	@$(PYTEST) $(SIDE_BY_SIDE) tests/netns --junitxml=build/netns.xml
 
 test-guest: venv
-	@$(AS_ROOT) tests/guest/run-guest -t 900 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
+	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
 
 test-parts: venv
 	@$(PYTEST) tests/parts --junitxml=build/parts.xml

@@ -231,11 +231,24 @@ def _exchange(connection: socket.socket, request: str) -> tuple[dict[str, Any], 
             raise ConnectionResetError
         received += more
     line, _, begun = received.partition(b"\n")
-    answer: dict[str, Any] = json.loads(line)
+    answer = _decode(line)
     octets = answer.pop("octets", 0)
     if octets:
         answer["body"] = _receive(connection, begun, octets)
+    elif begun:  # it would be taken for the next answer
+        raise ConnectionResetError
     return answer, descriptors
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    """Raises OSError without a word of the line where it is none that a helper writes."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise ConnectionResetError from None
+    if not isinstance(answer, dict):
+        raise ConnectionResetError
+    return answer
 
 
 def _receive(connection: socket.socket, begun: bytes, octets: int) -> bytes:

@@ -10,8 +10,10 @@ import contextlib
 import json
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.netns.agent import in_namespace
 from tests.netns.exchange import TRAFFIC, Exchange, Volume
@@ -75,6 +77,14 @@ class Conversation:
             start = ("--source", source.address, "--source-port", str(SOURCE_PORT))
             self._senders.append(self._start(source.role, "send", target.address, str(PORT), *start, *amount))
 
+    def wait_for_both(self) -> None:
+        """Until packets go both ways over the LAN's link; a process takes the guest a while to start."""
+        before = _link_packets(self._among)
+        while self.is_speaking and not all(
+            now > then for now, then in zip(_link_packets(self._among), before)
+        ):
+            time.sleep(0.01)
+
     def finish(self) -> None:
         """All that was sent has been received, or never will be."""
         sent = [_end(sender) for sender in self._senders]
@@ -97,6 +107,8 @@ def converse(
     made = Conversation(among, ends, sizes)
     made.listen()
     made.speak(packets, rate)
+    if ends[0].role == "lan":
+        made.wait_for_both()
     yield made
     made.finish()
 
@@ -118,6 +130,14 @@ def captured(among: Namespaces) -> Iterator[dict[str, Volume]]:
                 if _is_udp(packet, ethertype):
                     lengths["out" if way == PACKET_OUTGOING else "in"].append(_ip_octets(packet))
     found.update({way: Volume(len(seen), sum(seen)) for way, seen in lengths.items()})
+
+
+def _link_packets(among: Namespaces) -> tuple[int, int]:
+    """In and out (proc_pid_net(5))."""
+    with in_namespace(among.name("lan")):
+        text = Path("/proc/thread-self/net/dev").read_text()
+    numbers = text.partition("eth0:")[2].split()
+    return int(numbers[1]), int(numbers[9])
 
 
 def _is_udp(packet: bytes, ethertype: int) -> bool:

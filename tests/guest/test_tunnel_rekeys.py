@@ -54,15 +54,15 @@ def test_a_hundred_rekeys_under_traffic_cost_nothing(
     row = meter.row(NAME)
 
     assert meter.passed(NAME) == carried(talk)
-    assert (row["rekeys"], row["sas"], is_certain(row)) == (2 * REKEYS, 2 * len(rekeyer.alive), True)
+    assert (row["rekeys"], row["sas"], is_certain(row)) == (REKEYS, 2 * len(rekeyer.alive), True)
 
 
 def test_an_sa_that_is_deleted_and_added_again_under_its_spi_is_another_one(
     sites: Sites, meter: TunnelMeter, rekeyer: Rekeyer
 ) -> None:
     talks = []
-    for number in range(4):
-        if number == 2:
+    for number in range(3):
+        if number == 1:
             meter.rows()
         with converse(sites, packets=40 + number) as talk:
             pass
@@ -73,11 +73,13 @@ def test_an_sa_that_is_deleted_and_added_again_under_its_spi_is_another_one(
     assert is_certain(meter.row(NAME))
 
 
-@pytest.mark.parametrize("limits", ["packet-hard 150", "byte-hard 70000", "time-hard 2"])
+@pytest.mark.parametrize(
+    ("limits", "rate"), [("packet-hard 150", 4 * RATE), ("byte-hard 70000", 4 * RATE), ("time-hard 2", RATE)]
+)
 def test_a_hard_expiry_takes_nothing_along(
-    sites: Sites, meter: TunnelMeter, rekeyer: Rekeyer, limits: str
+    sites: Sites, meter: TunnelMeter, rekeyer: Rekeyer, limits: str, rate: int
 ) -> None:
-    with converse(sites, packets=800, rate=RATE) as through:
+    with converse(sites, packets=800, rate=rate) as through:
         rekeyer.add(f"limit {limits}")
         rekeyer.delete_oldest()
     wait_until(lambda: has_no_sa(sites))
@@ -97,7 +99,7 @@ def test_rekeys_of_strongswan_cost_nothing(
 ) -> None:
     meter.start_again()
     with ike_connection(sites, tmp_path, rekey_time=rekey_time or "1h") as charon:
-        with converse(sites, packets=1600, rate=RATE) as talk:
+        with converse(sites, packets=1200, rate=RATE) as talk:
             for _ in range(0 if rekey_time else 10):
                 charon.rekey()
         row = meter.row(NAME)
@@ -106,7 +108,7 @@ def test_rekeys_of_strongswan_cost_nothing(
     assert meter.passed(NAME) == carried(talk)
     assert carried(talk)["in"] == talk.home.sent, "strongSwan itself loses nothing"
     assert is_certain(row)
-    assert row["rekeys"] == 20 if rekey_time is None else row["rekeys"] >= 4
+    assert row["rekeys"] == 10 if rekey_time is None else row["rekeys"] >= 2
 
 
 @pytest.mark.parametrize("dropped", [1, 40])

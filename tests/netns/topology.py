@@ -43,7 +43,7 @@ _ADDRESSES = {
 
 
 class Topology(Namespaces):
-    """Namespaces of the roles lan, router and `far`, with links between them; more: others, unconnected."""
+    """Namespaces of the roles lan, router and `far`, with the links between them; more: others, alone."""
 
     def __init__(self, far: str, *more: str) -> None:
         super().__init__("lan", "router", far, *more)
