@@ -6,6 +6,7 @@ What must have passed is what sockets at both ends and a capture on the LAN coun
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,18 @@ from tests.netns.exchange import Volume, exchange_udp
 
 PACKETS = 200
 REKEYS, RATE = 100, 200
+MANUAL = (Path(__file__).parents[2] / "docs" / "tunnels.md").read_text()
+DOCUMENTED = {
+    "gcm": "tunnel, IPv4 in IPv4, AES-GCM",
+    "cbc": "tunnel, IPv4 in IPv4, AES-CBC and HMAC-SHA-256",
+    "gcm-over-ipv6": "tunnel, IPv4 in IPv6, AES-GCM",
+    "ipv6-in-ipv4": "tunnel, IPv6 in IPv4, AES-GCM",
+    "cbc-ipv6-in-ipv6": "tunnel, IPv6 in IPv6, AES-CBC and HMAC-SHA-256",
+    "nat-t": "tunnel in UDP (NAT-T), AES-GCM",
+    "xfrm-interface": "tunnel by an xfrm interface, AES-GCM",
+    "transport": "transport, IPv4, AES-GCM",
+    "transport-ipv6": "transport, IPv6, AES-GCM",
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "netlink": {},
     "ip-xfrm": {"xfrm": {"reader": "ip-xfrm"}},
@@ -51,6 +64,27 @@ def with_agent(config: str) -> pytest.MarkDecorator:
 @pytest.mark.parametrize("kind", MODES)
 def test_a_tunnel_is_exact_both_ways(sites: Sites, meter: TunnelMeter, kind: str) -> None:
     hold_against_sockets(sites, meter, kind)
+
+
+@with_agent("netlink")
+@pytest.mark.parametrize(("kind", "label"), DOCUMENTED.items())
+def test_the_manual_says_what_a_packet_counts_in_each_mode(
+    sites: Sites, meter: TunnelMeter, kind: str, label: str
+) -> None:
+    mode = MODES[kind]
+    before = meter.rows()[mode.name]
+    meter.start_again()
+    with mode_in_place(sites, mode):
+        with converse(sites, mode.ends, packets=10, sizes=(1000,)) as talk:
+            pass
+        row = meter.row(mode.name)
+
+    inner = carried(talk)["out"].octets // 10
+    for way in ("in", "out"):
+        on_the_line = row[way]["wire_octets"] - before[way]["wire_octets"]
+        counted = row[way]["payload_octets"] or row[way]["octets"]
+        found = [inner, *(octets // 10 for octets in (counted, row[way]["octets"], on_the_line))]
+        assert f"| {label} | {' | '.join(map(str, found))} |\n" in MANUAL
 
 
 @with_agent("rules-off")
