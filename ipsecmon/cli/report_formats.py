@@ -96,6 +96,7 @@ def print_table(answer: Answer, lines: set[str]) -> None:
         console.print(Text(answer.note, style="yellow"), soft_wrap=True)
     console.print(_table(found, lines))
     if found.tunnels:
+        console.print()
         console.print(tunnel_section(found.tunnels))
 
 
