@@ -2,7 +2,8 @@
 
 A tunnel's own counters, on the wire or inside, whichever saw more: GRO merges inner packets and hides their
 headers, and ESP that comes over another interface than the line is in no counter of the wire. Where a
-tunnel has none of its own, all IPsec of its direction bounds it.
+tunnel has none of its own at one of these points, all IPsec of its direction bounds it there, if rules count
+that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _BUILT_IN = ("esp", "nat-t", "inner")
 _POINTS = (ObservationPoint.WIRE, ObservationPoint.INNER)
 _WAYS = (Direction.IN, Direction.OUT)
 _NOTHING = Volume(0, 0)
+_NOBODY = Volume(-1, -1)  # no counter
 _Seen = Optional[Volume]  # None: not known
 
 
@@ -54,16 +56,16 @@ def measure_rules(
     """
     seen = _differences(before, now)
     seen.update(dict.fromkeys(broken))
-    whole = {way: _bound([*tunnels, *_BUILT_IN], way, seen) for way in _WAYS}
+    whole = {(way, point): _whole(tunnels, way, point, seen) for way in _WAYS for point in _POINTS}
     found: dict[Place, Volume] = {}
     for name in (*tunnels, UNNAMED):
         both = []
         for way in _WAYS:
-            has_own = any(CounterKey(name, way, point) in seen for point in _POINTS)
-            own = _bound([name], way, seen) if has_own else whole[way]
-            if own is not None:
-                found[Place(name, way)] = own
-                both.append(own)
+            there = [seen.get(CounterKey(name, way, point), whole[way, point]) for point in _POINTS]
+            bound = _largest(one for one in there if one is not _NOBODY)
+            if bound is not None:
+                found[Place(name, way)] = bound
+                both.append(bound)
         if len(both) == len(_WAYS):
             found[Place(name, Direction.UNKNOWN)] = _sum(both)
     return RuleVolumes(frozenset(found), {place: one for place, one in found.items() if any(one)})
@@ -79,19 +81,24 @@ def _differences(before: Iterable[Increment], now: Iterable[Increment]) -> dict[
     return found
 
 
-def _bound(names: Sequence[str], way: Direction, seen: Mapping[CounterKey, _Seen]) -> _Seen:
-    """None where none of them has a counter, or one does not know."""
-    sums = []
-    for point in _POINTS:
-        keys = [CounterKey(name, way, point) for name in names]
-        there = [seen[key] for key in keys if key in seen]
-        if None in there:
-            return None
-        if there:
-            sums.append(_sum(one for one in there if one is not None))
-    if not sums:
+def _whole(
+    tunnels: Sequence[str], way: Direction, point: ObservationPoint, seen: Mapping[CounterKey, _Seen]
+) -> _Seen:
+    """All IPsec. _NOBODY where rules do not count what is in no tunnel."""
+    if not any(CounterKey(name, way, point) in seen for name in _BUILT_IN):
+        return _NOBODY
+    keys = (CounterKey(name, way, point) for name in (*tunnels, *_BUILT_IN))
+    there = [seen[key] for key in keys if key in seen]
+    return None if None in there else _sum(one for one in there if one is not None)
+
+
+def _largest(volumes: Iterable[_Seen]) -> _Seen:
+    """None where there is none, or one does not know."""
+    there = list(volumes)
+    known = [one for one in there if one is not None]
+    if not known or len(known) < len(there):
         return None
-    return Volume(max(one.octets for one in sums), max(one.packets for one in sums))
+    return Volume(max(one.octets for one in known), max(one.packets for one in known))
 
 
 def _sum(volumes: Iterable[Volume]) -> Volume:

@@ -7,21 +7,23 @@ read the SAs, the next one must not take the moved ones for a bound.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.agent.foreign_rules import Keeper, tell_of_other_rules
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.ipsec import SavedSas
-from ipsecmon.model import Reading
+from ipsecmon.model import CounterKey, Reading
+from ipsecmon.store import SavedReading
 
-__all__ = ["Bridged", "bridge"]
+__all__ = ["Bridged", "are_same", "bridge"]
 
 _logger = logging.getLogger(__name__)
 
 
 class Bridged(NamedTuple):
-    """is_whole: rule counters are the same ones as then, and know all that passed."""
+    """is_whole: the plan's rule counters are the same ones as then, and know all that passed."""
 
     ledger: Ledger
     is_whole: bool
@@ -45,6 +47,7 @@ def bridge(wired: Wired, keeper: Keeper, sas: SavedSas) -> Bridged:
         wired.lines,
         [*(Reading(key, one.octets, one.packets, one.birth) for key, one in saved.items()), *began],
     )
+    is_whole = are_same((tap.key for tap in wired.plan.taps()), saved, rules.readings)
     readings = [*wired.interfaces.poll(), *rules.readings]
     now = wired.clock.now()
     if ledger.adopt(readings, wired.pending()):
@@ -54,8 +57,15 @@ def bridge(wired: Wired, keeper: Keeper, sas: SavedSas) -> Bridged:
         wired.store.commit(batch, readings, sinks, now, sas=sas.without_bound())
         _logger.info("bridged what passed since the last run seconds=%.1f", (now.wall_ns - start_ns) / 1e9)
     else:
-        wired.store.save_readings(readings, now.wall_ns)
+        wired.store.save_readings(readings, now.wall_ns, None if is_whole else sas.without_bound())
     keeper.forget_newborn()
     ledger.close()
-    births = {one.key: one.birth for one in rules.readings}
-    return Bridged(ledger, all(saved[key].birth == birth for key, birth in births.items() if key in saved))
+    return Bridged(ledger, is_whole)
+
+
+def are_same(
+    wanted: Iterable[CounterKey], saved: Mapping[CounterKey, SavedReading], readings: Iterable[Reading]
+) -> bool:
+    """Whether each counter was there then, is there now, and was never made anew."""
+    births = {one.key: one.birth for one in readings}
+    return all(key in saved and births.get(key) == saved[key].birth for key in wanted)

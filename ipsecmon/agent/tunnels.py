@@ -2,7 +2,8 @@
 
 A poll is: all SAs, then every event that came until after them, then the arithmetic. Between polls events
 are only taken in, so that the kernel's buffer never fills. Where SAs cannot be read counting of everything
-else goes on: what passes meanwhile is in the SAs' own counters, and in their last words.
+else goes on: what passes meanwhile is in the SAs' own counters, and in their last words,
+which are booked.
 """
 
 from __future__ import annotations
@@ -84,16 +85,19 @@ class TunnelMeter:
         self._policies: list[Policy] = []
         self._has_news = True
         self._has_unheard = False
-        self._is_read = False
+        self._has_learnt = False
         self._sas = 0
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
+        self._saved = SavedSas()
         self._errors: dict[str, int] = {}
-        self._errors_reported: dict[str, int] = {}
+        self._errors_reported: Optional[dict[str, int]] = None  # until they can be read
         self._trouble = ""
 
     def start(self, saved: SavedSas) -> None:
         """Subscribe, and go on where the last agent stopped. What cannot be is said, and tried no more."""
+        self._read_errors()
+        self._saved = saved.without_bound()  # rule counters go on
         try:
             self._source.start()
         except HelperGone:
@@ -104,7 +108,6 @@ class TunnelMeter:
             say("tunnels are not counted by their SAs error=%s", error)
             return
         self._tunnels = Tunnels(self._matcher, saved)
-        self._errors = self._errors_reported = self._read_errors()
 
     def change(self, rules: Sequence[TunnelRule]) -> None:
         """Other names from now on; what was counted stays where it is."""
@@ -116,7 +119,7 @@ class TunnelMeter:
         if self._tunnels is None:
             return
         try:
-            self._take_in(self._tunnels)
+            self._take_in(self._tunnels, self._source.hear())
         except HelperGone:
             raise
         except IpsecmonError as error:
@@ -127,42 +130,45 @@ class TunnelMeter:
 
         Raises HelperGone; other refusals are counted, and said once.
         """
-        self._is_read = False
         if self._tunnels is None:
             return False
         at_s = self._clock.now().wall_ns // _NS
         try:
             dump = self._source.dump()
+            if dump.policies is not None:  # they are not told again
+                self._policies, self._has_news = dump.policies, True
+            heard = self._source.hear()
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
-            self._take_in(self._tunnels)
-            self._learn(dump.policies)
+            self._take_in(self._tunnels, heard)
+            self._learn()
         except HelperGone:
             raise
         except (IpsecmonError, OSError) as error:
             self._complain(error)
             return False
-        self._trouble, self._is_read = "", True
+        self._trouble = ""
         has_unheard, self._has_unheard = self._has_unheard, False
         return has_unheard
 
     def settle(
         self, first: Sequence[Increment], last: Sequence[Increment], broken: Collection[CounterKey] = ()
     ) -> None:
-        """Book what read() brought.
+        """Book what read() brought; where it failed, what was heard of.
 
         first, last: what rule counters had counted before it and after it, since the agent started. broken:
         those that somebody made anew since the last read().
         """
         self._broken.update(broken)
-        self._errors = self._read_errors()
-        if self._tunnels is None or not self._is_read:
+        self._read_errors()
+        if self._tunnels is None or not self._has_learnt:
             return
         names = [rule.name for rule in self._rules]
         volumes = measure_rules(names, self._volumes_before, last, self._broken)
         self._volumes_before = first
         self._broken.clear()
         self._books.add(self._tunnels.settle(volumes, self._clock.now().wall_ns // _NS))
+        self._saved = self._tunnels.saved()
 
     def increments(self) -> tuple[TunnelIncrement, ...]:
         """Since the last close()."""
@@ -170,23 +176,24 @@ class TunnelMeter:
 
     def errors(self) -> tuple[tuple[str, int], ...]:
         """Packets that XFRM dropped since the last close(), by its names; of those that moved."""
-        found = ((name, number - self._errors_reported.get(name, 0)) for name, number in self._errors.items())
+        reported = self._errors_reported or {}
+        found = ((name, number - reported.get(name, 0)) for name, number in self._errors.items())
         return tuple((name, number) for name, number in found if number > 0)
 
-    def saved(self) -> Optional[SavedSas]:
-        """For the store, with the increments. None: what is there stays."""
-        return self._tunnels.saved() if self._tunnels is not None and self._is_read else None
+    def saved(self) -> SavedSas:
+        """For the store, with the increments: as they were when these were booked."""
+        return self._saved
 
     def close(self) -> None:
         """The store has all that was told."""
         self._books.close()
-        self._errors_reported = self._errors
+        if self._errors_reported is not None:
+            self._errors_reported = self._errors
 
     def describe(self) -> dict[str, Any]:
         return {"reader": self._source.reader, "sas": self._sas, "error": self._trouble}
 
-    def _take_in(self, tunnels: Tunnels) -> None:
-        heard = self._source.hear()
+    def _take_in(self, tunnels: Tunnels, heard: _Heard) -> None:
         if heard.has_missed:
             tunnels.miss_events()
             self._has_news = self._has_unheard = True
@@ -198,21 +205,22 @@ class TunnelMeter:
                 self._has_news = True
             tunnels.event(event)
 
-    def _learn(self, policies: Optional[list[Policy]]) -> None:
+    def _learn(self) -> None:
         """Places are found anew only where something may have changed."""
-        if policies is None and not self._has_news:
+        if not self._has_news:
             return
-        self._policies = self._policies if policies is None else policies
         names = self._outside.names() if any(rule.connections for rule in self._rules) else NO_NAMES
         self._matcher.learn(self._policies, self._outside.addresses(), names)
-        self._has_news = False
+        self._has_news, self._has_learnt = False, True
 
-    def _read_errors(self) -> dict[str, int]:
+    def _read_errors(self) -> None:
         try:
-            return dict(self._outside.errors().packets)
+            self._errors = dict(self._outside.errors().packets)
         except (IpsecmonError, OSError) as error:
             self._complain(error)
-            return self._errors
+            return
+        if self._errors_reported is None:
+            self._errors_reported = self._errors
 
     def _complain(self, error: Exception) -> None:
         self._counts.add("xfrm", "failed-reads")

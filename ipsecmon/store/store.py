@@ -166,11 +166,15 @@ class Store:
         connection.execute(_SET_STATE, (_LAST_START, str(newest_start_ns)))
         connection.execute(_SET_STATE, (_LAST_END, str(batch.end_ns)))
 
-    def save_readings(self, readings: Iterable[Reading], at_ns: int) -> None:
-        """Readings without a batch: the baseline at start."""
+    def save_readings(self, readings: Iterable[Reading], at_ns: int, sas: Optional[SavedSas] = None) -> None:
+        """Readings without a batch: the baseline at start. sas: as in commit()."""
         connection = self._opened
+        written_sas = self._written_sas
         with translated(self._file), transaction(connection):
             saved.save_readings(connection, readings, at_ns)
+            if sas is not None:
+                written_sas = save_sas(connection, sas, written_sas)
+        self._written_sas = written_sas
 
     def readings(self) -> dict[CounterKey, saved.SavedReading]:
         with translated(self._file):

@@ -36,6 +36,21 @@ def test_a_tunnel_without_counters_is_bounded_by_all_ipsec_of_its_direction() ->
     assert found[Place(UNNAMED, IN)] == Volume(1500, 6)
 
 
+def test_a_tunnel_without_a_counter_on_the_wire_is_bounded_by_all_esp_there() -> None:
+    """GRO and GSO show many inner packets as one, without their headers."""
+    now = counted(("vpn", IN, INNER, 900, 1), ("esp", IN, WIRE, 1500, 10), ("nat-t", IN, WIRE, 0, 0))
+
+    assert measure_rules(["vpn"], (), now)[Place("vpn", IN)] == Volume(1500, 10)
+
+
+def test_counters_of_other_tunnels_alone_bound_nothing() -> None:
+    now = counted(("vpn", IN, WIRE, 1000, 1), ("vpn", IN, INNER, 900, 1))
+
+    found = measure_rules(["vpn", "by-reqid"], (), now)
+
+    assert set(found) == {Place("vpn", IN)}
+
+
 def test_an_unknown_direction_is_bounded_by_both() -> None:
     now = counted(("vpn", IN, WIRE, 1000, 1), ("vpn", OUT, WIRE, 20, 2))
 

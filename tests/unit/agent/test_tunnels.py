@@ -55,6 +55,7 @@ class Source:
     has_missed: bool = False
     trouble: Optional[Exception] = None
     policies: Optional[list[Policy]] = None
+    deaf: Optional[Exception] = None
     reader: str = "netlink"
 
     def start(self) -> None:
@@ -64,9 +65,12 @@ class Source:
     def dump(self) -> Dump:
         if self.trouble:
             raise self.trouble
-        return Dump(list(self.sas), self.policies)
+        policies, self.policies = self.policies, None
+        return Dump(list(self.sas), policies)
 
     def hear(self) -> Heard:
+        if self.deaf:
+            raise self.deaf
         heard = Heard(self.events, self.has_missed)
         self.events, self.has_missed = [], False
         return heard
@@ -157,7 +161,7 @@ def test_what_passed_while_the_helper_was_away_comes_with_the_next_poll(
     world.source.trouble = HelperAway("away")
     for _ in range(3):
         world.poll()
-        assert world.meter.saved() is None
+        assert world.meter.saved().awaited == {sa(9000).id}, "rule counters moved on: no bound"
     assert world.meter.describe()["error"] == "away"
     world.source.trouble = None
     world.source.sas = [sa(9900)]
@@ -167,6 +171,51 @@ def test_what_passed_while_the_helper_was_away_comes_with_the_next_poll(
     assert caplog.text.count("SAs cannot be read") == 1
     assert world.counts.totals()["xfrm.failed-reads"] == 3
     assert world.meter.describe() == {"reader": "netlink", "sas": 1, "error": ""}
+
+
+def test_an_end_is_booked_and_saved_while_sas_cannot_be_read() -> None:
+    world = World(Source([sa(9000), sa(500, spi=0x200)]))
+    world.poll()
+    world.source.trouble = SourceError("too many")
+    world.source.events = [SaEnd(sa(9900), False)]
+    world.meter.hear()
+    world.poll()
+
+    (told,) = world.meter.increments()
+    assert (told.octets, told.ends, told.sas) == (900, 1, 1)
+    assert world.meter.saved().sas == (sa(500, spi=0x200),)
+
+
+def test_what_waits_for_its_batch_is_saved_with_it_though_sas_cannot_be_read_by_then() -> None:
+    first = World(Source([sa(9000)]))
+    first.poll()
+    first.meter.close()
+    first.source.sas = [sa(9500)]
+    first.poll()  # its batch is refused
+    first.source.trouble = HelperAway("away")
+    first.poll()
+    assert [one.octets for one in first.meter.increments()] == [500]
+
+    world = World(Source([sa(9600)]), saved=first.meter.saved())
+    world.poll()
+    assert [one.octets for one in world.meter.increments()] == [100]
+
+
+def test_sas_that_an_agent_could_not_read_have_no_bound_for_the_next_one() -> None:
+    saved = SavedSas((sa(9000),), since_s=5)
+    world = World(Source(trouble=SourceError("no XFRM in this kernel")), saved=saved)
+    world.poll()
+    assert world.meter.saved() == saved.without_bound()
+
+
+def test_policies_of_a_poll_that_failed_are_learnt_by_the_next_one() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.source.policies, world.source.deaf = [], HelperAway("away")
+    world.poll()
+    world.source.deaf = None
+    world.poll()
+    assert world.asked["addresses"] == 2
 
 
 def test_without_its_helper_for_good_the_agent_ends() -> None:
@@ -181,7 +230,8 @@ def test_a_kernel_without_xfrm_is_said_once_and_costs_nothing_more(caplog: pytes
     world = World(Source(trouble=SourceError("no XFRM in this kernel")))
     world.meter.hear()
     assert world.poll() is False
-    assert world.meter.increments() == () and world.meter.saved() is None
+    assert world.meter.increments() == () and world.meter.errors() == ()
+    assert world.meter.saved() == SavedSas()
     assert caplog.text.count("no XFRM in this kernel") == 1
 
 

@@ -57,6 +57,16 @@ def test_every_part_of_an_sa_comes_back(tmp_path: Path) -> None:
         assert store.saved_sas() == saved
 
 
+def test_readings_without_a_batch_may_take_the_bound_from_the_sas(tmp_path: Path) -> None:
+    saved = SavedSas((FULL, BARE), T0_S)
+    with opened(tmp_path) as store:
+        save(store, 0, saved)
+        store.save_readings([], T0_S, saved.without_bound())
+        assert store.saved_sas() == saved.without_bound()
+        save(store, 10, saved)
+        assert store.saved_sas() == saved
+
+
 def test_a_commit_without_sas_leaves_those_that_are_there(tmp_path: Path) -> None:
     saved = SavedSas((FULL,), T0_S)
     with opened(tmp_path) as store:
