@@ -106,7 +106,9 @@ def watchdog_period_ns(environment: Mapping[str, str]) -> Optional[int]:
 
 
 def set_up_logging(debug: bool = False) -> None:
-    """To stderr, with the time unless systemd's journal adds its own."""
+    """To stderr, with the time unless systemd's journal adds its own. Libraries have no debug messages."""
+    for library in ("asyncio", "pyroute2"):
+        logging.getLogger(library).setLevel(logging.INFO)
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(
         handlers=[_Stderr()],
