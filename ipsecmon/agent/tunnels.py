@@ -85,7 +85,7 @@ class TunnelMeter:
         self._policies: list[Policy] = []
         self._has_news = True
         self._has_unheard = False
-        self._has_learnt = False
+        self._has_learnt = self._has_changed = False
         self._sas = 0
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
@@ -111,6 +111,7 @@ class TunnelMeter:
 
     def change(self, rules: Sequence[TunnelRule]) -> None:
         """Other names from now on; what was counted stays where it is."""
+        self._has_changed |= list(rules) != list(self._rules)
         self._rules = rules
         self._matcher.change(rules)
 
@@ -164,9 +165,12 @@ class TunnelMeter:
         if self._tunnels is None or not self._has_learnt:
             return
         names = [rule.name for rule in self._rules]
-        volumes = measure_rules(names, self._volumes_before, last, self._broken)
+        # where other rules stood for a part of the time, what they counted is not of these tunnels
+        counted = () if self._has_changed else last
+        volumes = measure_rules(names, self._volumes_before, counted, self._broken)
         self._volumes_before = first
         self._broken.clear()
+        self._has_changed = False
         self._books.add(self._tunnels.settle(volumes, self._clock.now().wall_ns // _NS))
         self._saved = self._tunnels.saved()
 

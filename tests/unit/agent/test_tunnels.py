@@ -275,6 +275,26 @@ def test_other_rules_name_what_passes_from_now_on() -> None:
     assert {one.key.tunnel: one.octets for one in world.meter.increments() if one.sas} == {UNNAMED: 100}
 
 
+def test_where_rules_were_changed_meanwhile_nothing_bounds_an_end() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll(seen=50_000)
+    world.meter.change([VPN, TunnelRule("other")])
+    world.source.sas, world.source.events = [], [SaFlush(0)]
+    world.poll(seen=50_100)
+    (told,) = world.meter.increments()
+    assert (told.error_bound_octets, told.unseen_ends, told.unbounded_ends) == (0, 1, 1)
+
+
+def test_the_same_rules_again_bound_as_before() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll(seen=50_000)
+    world.meter.change([VPN])
+    world.source.sas, world.source.events = [], [SaFlush(0)]
+    world.poll(seen=50_100)
+    (told,) = world.meter.increments()
+    assert (told.error_bound_octets, told.unseen_ends, told.unbounded_ends) == (100, 1, 0)
+
+
 def test_errors_of_xfrm_are_told_by_what_came_since_the_last_batch() -> None:
     world = World(Source())
     world.poll()
