@@ -9,7 +9,7 @@ which are booked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from ipsecmon.account.rule_volumes import measure_rules
@@ -31,10 +31,11 @@ from ipsecmon.ipsec import (
 )
 from ipsecmon.model import CounterKey, Increment, TunnelIncrement
 
-__all__ = ["HEAR_NS", "Outside", "TunnelMeter"]
+__all__ = ["HEAR_NS", "NAME_TRIES", "Outside", "TunnelMeter"]
 
 _logger = logging.getLogger(__name__)
 HEAR_NS = 2_000_000_000  # 64 MiB of events in that time are more than any IKE daemon makes
+NAME_TRIES = 8  # more: a daemon that was slow once is left alone for some (sources/ike.py)
 _NS = 10**9
 
 
@@ -83,7 +84,7 @@ class TunnelMeter:
         self._books = TunnelBooks()
         self._tunnels: Optional[Tunnels] = None
         self._policies: list[Policy] = []
-        self._has_news = True
+        self._has_news, self._name_tries = True, NAME_TRIES
         self._has_unheard = False
         self._has_learnt = self._has_changed = False
         self._sas = 0
@@ -114,6 +115,7 @@ class TunnelMeter:
         self._has_changed |= list(rules) != list(self._rules)
         self._rules = rules
         self._matcher.change(rules)
+        self._note_news()
 
     def hear(self) -> None:
         """Take in what happened to SAs since the last time. Raises HelperGone."""
@@ -137,12 +139,13 @@ class TunnelMeter:
         try:
             dump = self._source.dump()
             if dump.policies is not None:  # they are not told again
-                self._policies, self._has_news = dump.policies, True
+                self._policies = dump.policies
+                self._note_news()
             heard = self._source.hear()
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
             self._take_in(self._tunnels, heard)
-            self._learn()
+            self._learn(dump.sas)
         except HelperGone:
             raise
         except (IpsecmonError, OSError) as error:
@@ -200,22 +203,29 @@ class TunnelMeter:
     def _take_in(self, tunnels: Tunnels, heard: _Heard) -> None:
         if heard.has_missed:
             tunnels.miss_events()
-            self._has_news = self._has_unheard = True
+            self._note_news()
+            self._has_unheard = True
         for event in heard.events:
             if isinstance(event, SaFlush):
                 self._counts.add("xfrm", "flushes")
                 self._has_unheard = True
             elif isinstance(event, SaNews):
-                self._has_news = True
+                self._note_news()
             tunnels.event(event)
 
-    def _learn(self) -> None:
+    def _note_news(self) -> None:
+        self._has_news, self._name_tries = True, NAME_TRIES
+
+    def _learn(self, sas: Iterable[SecurityAssociation]) -> None:
         """Places are found anew only where something may have changed."""
         if not self._has_news:
             return
-        names = self._outside.names() if any(rule.connections for rule in self._rules) else NO_NAMES
+        has_connections = any(rule.connections for rule in self._rules)
+        names = self._outside.names() if has_connections else NO_NAMES
         self._matcher.learn(self._policies, self._outside.addresses(), names)
-        self._has_news, self._has_learnt = False, True
+        self._has_learnt = True
+        self._has_news = has_connections and self._name_tries > 0 and _has_nameless(sas, names)
+        self._name_tries -= 1
 
     def _read_errors(self) -> None:
         try:
@@ -231,3 +241,11 @@ class TunnelMeter:
         if str(error) != self._trouble:
             _logger.error("SAs cannot be read, their counters bridge it error=%s", error)
         self._trouble = str(error)
+
+
+def _has_nameless(sas: Iterable[SecurityAssociation], names: IkeNames) -> bool:
+    """Whether an SA has no name: its daemon may have been slow, or not have come to telling it yet."""
+    return any(
+        sa.is_keyed and (sa.destination, sa.spi) not in names.by_spi and sa.reqid not in names.by_reqid
+        for sa in sas
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
 from ipsecmon.agent.observe import Counters
-from ipsecmon.agent.tunnels import Outside, TunnelMeter
+from ipsecmon.agent.tunnels import NAME_TRIES, Outside, TunnelMeter
 from ipsecmon.errors import HelperAway, HelperGone, SourceError
 from ipsecmon.ipsec import (
     IkeNames,
@@ -84,6 +84,7 @@ class World:
         self.counts = Counters()
         self.errors = {"XfrmInNoStates": 5}
         self.asked = {"addresses": 0, "names": 0}
+        self.known = NO_NAMES
         clock = SteppedClock()
         outside = Outside(self.addresses, self.names, lambda: XfrmErrors(tuple(self.errors.items())))
         self.meter = TunnelMeter(source, [rule], outside, self.counts, clock)
@@ -95,7 +96,7 @@ class World:
 
     def names(self) -> IkeNames:
         self.asked["names"] += 1
-        return NO_NAMES
+        return self.known
 
     def poll(self, seen: int = 0) -> bool:
         """seen: octets that the rule counter of the tunnel has seen by then."""
@@ -249,6 +250,31 @@ def test_places_are_found_anew_only_where_something_may_have_changed() -> None:
 
 def test_ike_daemons_are_asked_only_where_a_tunnel_is_named_by_a_connection() -> None:
     world = World(Source([sa(9000)]), TunnelRule("vpn", connections=frozenset(("berlin",))))
+    world.poll()
+    assert world.asked["names"] == 1
+
+
+def test_a_daemon_that_does_not_name_an_sa_yet_is_asked_again_for_some_time() -> None:
+    world = World(Source([sa(9000)]), TunnelRule("vpn", connections=frozenset(("berlin",))))
+    world.poll()
+    world.known = IkeNames({(PEER, 0x100): frozenset(("berlin",))}, {})
+    world.source.sas = [sa(9500)]
+    world.poll()
+    assert {one.key.tunnel: one.octets for one in world.meter.increments() if one.sas} == {"vpn": 500}
+    world.poll()
+    assert world.asked["names"] == 2
+
+    world.source.sas.append(sa(0, spi=0x200))  # of no daemon
+    world.source.events = [SaNews(sa(0, spi=0x200), False)]
+    for _ in range(NAME_TRIES + 5):
+        world.poll()
+    assert world.asked["names"] == 2 + 1 + NAME_TRIES
+
+
+def test_names_are_asked_for_as_soon_as_other_rules_want_them() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.meter.change([TunnelRule("vpn", connections=frozenset(("berlin",)))])
     world.poll()
     assert world.asked["names"] == 1
 
