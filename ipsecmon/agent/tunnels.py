@@ -18,7 +18,7 @@ from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Clock
-from ipsecmon.errors import HelperGone, IpsecmonError
+from ipsecmon.errors import HelperAway, HelperGone, IpsecmonError
 from ipsecmon.ipsec import (
     IkeNames,
     Policy,
@@ -83,6 +83,7 @@ class TunnelMeter:
         self._clock = clock
         self._books = TunnelBooks()
         self._tunnels: Optional[Tunnels] = None
+        self._unbegun: Optional[SavedSas] = None  # while the helper is not back
         self._policies: list[Policy] = []
         self._has_news, self._name_tries = True, NAME_TRIES
         self._has_unheard = False
@@ -96,13 +97,22 @@ class TunnelMeter:
         self._trouble = ""
 
     def start(self, saved: SavedSas) -> None:
-        """Subscribe, and go on where the last agent stopped. What cannot be is said, and tried no more."""
+        """Subscribe, and go on where the last agent stopped. What cannot be is said, and tried no more, but
+        for a helper that was away."""
         self._read_errors()
         self._saved = saved.without_bound()  # rule counters go on
+        self._begin(saved)
+
+    def _begin(self, saved: SavedSas) -> None:
+        self._unbegun = None
         try:
             self._source.start()
         except HelperGone:
             raise
+        except HelperAway as error:
+            self._unbegun = saved
+            self._complain(error)
+            return
         except IpsecmonError as error:
             self._trouble = str(error)
             say = _logger.warning if self._rules else _logger.info
@@ -133,6 +143,8 @@ class TunnelMeter:
 
         Raises HelperGone; other refusals are counted, and said once.
         """
+        if self._unbegun is not None:
+            self._begin(self._unbegun)
         if self._tunnels is None:
             return False
         at_s = self._clock.now().wall_ns // _NS

@@ -202,6 +202,14 @@ def test_what_waits_for_its_batch_is_saved_with_it_though_sas_cannot_be_read_by_
     assert [one.octets for one in world.meter.increments()] == [100]
 
 
+def test_a_helper_that_is_away_at_the_start_is_asked_again() -> None:
+    world = World(Source([sa(9400)], trouble=HelperAway("away")), saved=SavedSas((sa(9000),), since_s=5))
+    world.poll()
+    world.source.trouble = None
+    world.poll()
+    assert [one.octets for one in world.meter.increments()] == [400]
+
+
 def test_sas_that_an_agent_could_not_read_have_no_bound_for_the_next_one() -> None:
     saved = SavedSas((sa(9000),), since_s=5)
     world = World(Source(trouble=SourceError("no XFRM in this kernel")), saved=saved)
