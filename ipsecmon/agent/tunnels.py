@@ -120,6 +120,10 @@ class TunnelMeter:
             return
         self._tunnels = Tunnels(self._matcher, saved)
 
+    @property
+    def rules(self) -> Sequence[TunnelRule]:
+        return self._rules
+
     def change(self, rules: Sequence[TunnelRule]) -> None:
         """Other names from now on; what was counted stays where it is."""
         self._has_changed |= list(rules) != list(self._rules)

@@ -16,6 +16,6 @@ def test_loopback_is_ours() -> None:
 
 
 def test_what_the_kernel_refuses_is_an_os_error() -> None:
-    with mock.patch("ipsecmon.sources.addresses.IPRoute", side_effect=NetlinkError(errno.EBUSY)):
-        with pytest.raises(OSError, match="busy"):
-            own_addresses()
+    refused = mock.patch("ipsecmon.sources.addresses.IPRoute", side_effect=NetlinkError(errno.EBUSY))
+    with refused, pytest.raises(OSError, match="busy"):
+        own_addresses()
