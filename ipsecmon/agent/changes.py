@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
+from ipsecmon.account.tunnel_match import TunnelRule
 from ipsecmon.config import Config, Counter
 from ipsecmon.errors import ConfigError
-from ipsecmon.ruleset.model import Plan
 
 __all__ = ["check_reloadable", "name_sinks", "plan_changes", "sink_changes"]
 
@@ -40,15 +40,17 @@ def check_reloadable(now: Config, then: Config) -> None:
         raise ConfigError("\n".join(wrong))
 
 
-def plan_changes(now: Config, then: Config, plan: Plan, new_plan: Plan) -> list[str]:
+def plan_changes(
+    now: Config, then: Config, tunnels: Sequence[TunnelRule], new_tunnels: Sequence[TunnelRule]
+) -> list[str]:
     """One line each; without sinks."""
     said = [
         f"{key}: {value(now)} -> {value(then)}" for key, value in _SAID.items() if value(now) != value(then)
     ]
     said += _counter_changes(now.counters, then.counters)
-    peers, new_peers = _peers(plan), _peers(new_plan)
+    peers, new_peers = _peers(tunnels), _peers(new_tunnels)
     said += [
-        f"counter {name}: its peer's addresses are now {', '.join(new_peers[name])}"
+        f"counter {name}: its peer's addresses are now {', '.join(sorted(new_peers[name]))}"
         for name in peers.keys() & new_peers.keys()
         if peers[name] != new_peers[name]
     ]
@@ -89,5 +91,6 @@ def _differences(noun: str, now: Mapping[str, object], then: Mapping[str, object
     yield from (f"{noun} {name} changed" for name in now if name in then and now[name] != then[name])
 
 
-def _peers(plan: Plan) -> dict[str, tuple[str, ...]]:
-    return {tunnel.tap.name: tunnel.peers for tunnel in plan.tunnels if tunnel.peers}
+def _peers(tunnels: Iterable[TunnelRule]) -> dict[str, frozenset[str]]:
+    """Of tunnels that no rule can tell, too."""
+    return {tunnel.name: tunnel.peers for tunnel in tunnels if tunnel.peers}

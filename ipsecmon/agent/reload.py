@@ -108,9 +108,10 @@ class Reload:
             raise ConfigError("the rules are your own, and their NFLOG groups have changed: restart needed")
         names = {outlet.name: outlet.told for outlet in wired.outlets}
         outlets = wired.outlets_of(config, names)
-        said = plan_changes(wired.config, config, wired.plan, plan)
+        tunnels = planned_rules(config, plan, resolve_host)
+        said = plan_changes(wired.config, config, wired.tunnels.rules, tunnels)
         said += sink_changes(names, {outlet.name: outlet.told for outlet in outlets})
-        return _Change(config, plan, outlets, planned_rules(config, plan, resolve_host), said)
+        return _Change(config, plan, outlets, tunnels, said)
 
     def _replace_rules(self, plan: Plan) -> int:
         """The generation of the rule sets. After an error the old rules stand."""

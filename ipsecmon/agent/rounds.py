@@ -136,7 +136,7 @@ class Rounds:
         readings += rules.readings
         drained = self.drain()
         reborn = self._reborn(rules.readings)
-        self._broken.update(reborn)
+        self._broken.update(reborn, rules.missing)
         parts.ledger.renew(reborn)
         uncounted = parts.ledger.advance(readings, at_ns, drained)
         if uncounted:
@@ -149,12 +149,18 @@ class Rounds:
         """As read(), and the SAs; where some ended with no last reading, the counters again after that."""
         self.read()
         parts = self._parts
-        first = last = parts.ledger.snapshot()
+        first = last = self._counted()
         if parts.tunnels.read():
             self.read()
-            last = parts.ledger.snapshot()
+            last = self._counted()
         parts.tunnels.settle(first, last, self._broken)
         self._broken.clear()
+
+    def _counted(self) -> list[Increment]:
+        """Of counters that rules have now: others stand still, which tells nothing."""
+        ledger = self._parts.ledger
+        tapped = set(ledger.groups().values())
+        return [one for one in ledger.snapshot() if one.key in tapped]
 
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
         """Counters that are not the ones of the last round, though they have the same key."""

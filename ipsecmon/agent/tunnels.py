@@ -9,7 +9,7 @@ which are booked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from ipsecmon.account.rule_volumes import measure_rules
@@ -18,7 +18,7 @@ from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Clock
-from ipsecmon.errors import HelperGone, IpsecmonError
+from ipsecmon.errors import HelperAway, HelperGone, IpsecmonError
 from ipsecmon.ipsec import (
     IkeNames,
     Policy,
@@ -31,10 +31,11 @@ from ipsecmon.ipsec import (
 )
 from ipsecmon.model import CounterKey, Increment, TunnelIncrement
 
-__all__ = ["HEAR_NS", "Outside", "TunnelMeter"]
+__all__ = ["HEAR_NS", "NAME_TRIES", "Outside", "TunnelMeter"]
 
 _logger = logging.getLogger(__name__)
 HEAR_NS = 2_000_000_000  # 64 MiB of events in that time are more than any IKE daemon makes
+NAME_TRIES = 8  # more: a daemon that was slow once is left alone for some (sources/ike.py)
 _NS = 10**9
 
 
@@ -82,10 +83,11 @@ class TunnelMeter:
         self._clock = clock
         self._books = TunnelBooks()
         self._tunnels: Optional[Tunnels] = None
+        self._unbegun: Optional[SavedSas] = None  # while the helper is not back
         self._policies: list[Policy] = []
-        self._has_news = True
+        self._has_news, self._name_tries = True, NAME_TRIES
         self._has_unheard = False
-        self._has_learnt = False
+        self._has_learnt = self._has_changed = False
         self._sas = 0
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
@@ -95,13 +97,22 @@ class TunnelMeter:
         self._trouble = ""
 
     def start(self, saved: SavedSas) -> None:
-        """Subscribe, and go on where the last agent stopped. What cannot be is said, and tried no more."""
+        """Subscribe, and go on where the last agent stopped. What cannot be is said, and tried no more, but
+        for a helper that was away."""
         self._read_errors()
         self._saved = saved.without_bound()  # rule counters go on
+        self._begin(saved)
+
+    def _begin(self, saved: SavedSas) -> None:
+        self._unbegun = None
         try:
             self._source.start()
         except HelperGone:
             raise
+        except HelperAway as error:
+            self._unbegun = saved
+            self._complain(error)
+            return
         except IpsecmonError as error:
             self._trouble = str(error)
             say = _logger.warning if self._rules else _logger.info
@@ -109,10 +120,16 @@ class TunnelMeter:
             return
         self._tunnels = Tunnels(self._matcher, saved)
 
+    @property
+    def rules(self) -> Sequence[TunnelRule]:
+        return self._rules
+
     def change(self, rules: Sequence[TunnelRule]) -> None:
         """Other names from now on; what was counted stays where it is."""
+        self._has_changed |= list(rules) != list(self._rules)
         self._rules = rules
         self._matcher.change(rules)
+        self._note_news()
 
     def hear(self) -> None:
         """Take in what happened to SAs since the last time. Raises HelperGone."""
@@ -130,18 +147,21 @@ class TunnelMeter:
 
         Raises HelperGone; other refusals are counted, and said once.
         """
+        if self._unbegun is not None:
+            self._begin(self._unbegun)
         if self._tunnels is None:
             return False
         at_s = self._clock.now().wall_ns // _NS
         try:
             dump = self._source.dump()
             if dump.policies is not None:  # they are not told again
-                self._policies, self._has_news = dump.policies, True
+                self._policies = dump.policies
+                self._note_news()
             heard = self._source.hear()
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
             self._take_in(self._tunnels, heard)
-            self._learn()
+            self._learn(dump.sas)
         except HelperGone:
             raise
         except (IpsecmonError, OSError) as error:
@@ -164,9 +184,12 @@ class TunnelMeter:
         if self._tunnels is None or not self._has_learnt:
             return
         names = [rule.name for rule in self._rules]
-        volumes = measure_rules(names, self._volumes_before, last, self._broken)
+        # where other rules stood for a part of the time, what they counted is not of these tunnels
+        counted = () if self._has_changed else last
+        volumes = measure_rules(names, self._volumes_before, counted, self._broken)
         self._volumes_before = first
         self._broken.clear()
+        self._has_changed = False
         self._books.add(self._tunnels.settle(volumes, self._clock.now().wall_ns // _NS))
         self._saved = self._tunnels.saved()
 
@@ -196,22 +219,29 @@ class TunnelMeter:
     def _take_in(self, tunnels: Tunnels, heard: _Heard) -> None:
         if heard.has_missed:
             tunnels.miss_events()
-            self._has_news = self._has_unheard = True
+            self._note_news()
+            self._has_unheard = True
         for event in heard.events:
             if isinstance(event, SaFlush):
                 self._counts.add("xfrm", "flushes")
                 self._has_unheard = True
             elif isinstance(event, SaNews):
-                self._has_news = True
+                self._note_news()
             tunnels.event(event)
 
-    def _learn(self) -> None:
+    def _note_news(self) -> None:
+        self._has_news, self._name_tries = True, NAME_TRIES
+
+    def _learn(self, sas: Iterable[SecurityAssociation]) -> None:
         """Places are found anew only where something may have changed."""
         if not self._has_news:
             return
-        names = self._outside.names() if any(rule.connections for rule in self._rules) else NO_NAMES
+        has_connections = any(rule.connections for rule in self._rules)
+        names = self._outside.names() if has_connections else NO_NAMES
         self._matcher.learn(self._policies, self._outside.addresses(), names)
-        self._has_news, self._has_learnt = False, True
+        self._has_learnt = True
+        self._has_news = has_connections and self._name_tries > 0 and _has_nameless(sas, names)
+        self._name_tries -= 1
 
     def _read_errors(self) -> None:
         try:
@@ -227,3 +257,11 @@ class TunnelMeter:
         if str(error) != self._trouble:
             _logger.error("SAs cannot be read, their counters bridge it error=%s", error)
         self._trouble = str(error)
+
+
+def _has_nameless(sas: Iterable[SecurityAssociation], names: IkeNames) -> bool:
+    """Whether an SA has no name: its daemon may have been slow, or not have come to telling it yet."""
+    return any(
+        sa.is_keyed and (sa.destination, sa.spi) not in names.by_spi and sa.reqid not in names.by_reqid
+        for sa in sas
+    )

@@ -127,7 +127,7 @@ def _counts(one: TunnelIncrement) -> dict[str, int]:
     return {
         "sa-added": one.births - one.rekeys,
         "rekey": one.rekeys,
-        "sa-ended": one.ends - one.unseen_ends,
+        "sa-ended": max(0, one.ends - one.unseen_ends),  # an SA added again may have ended before, unseen
         "sa-end-unseen": one.unseen_ends,
     }
 

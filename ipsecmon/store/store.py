@@ -133,12 +133,14 @@ class Store:
                     self._note_end(connection, batch)
                     if stepped_ns:
                         clock_steps.add(connection, batch.end_ns, batch.end_ns + stepped_ns)
-                room.shrink(connection, self._room_octets)
         except StoreError as error:
             self._notices.refused(str(error))
             raise
         self._written_sas = written_sas
-        self._notices.committed(happened, lambda sink: self.backlog(sink).batches)
+        with contextlib.suppress(StoreError):  # the batch is safe, and the next commit tries it again
+            self._notices.committed(happened, lambda sink: self.backlog(sink).batches)
+            with self._watched():
+                room.shrink(connection, self._room_octets)
 
     def _add(
         self, connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], now: Moment

@@ -70,9 +70,13 @@ class Copies(MadeUp):
 
 
 class Rules(MadeUp):
+    """gone: counters that are not there."""
+
+    gone: tuple[CounterKey, ...] = ()
+
     def poll(self) -> Rules:
         reading = Reading(KEY, self.octets(), self.octets() // 100, "birth-1")
-        return Rules(self.clock, readings=(reading,))
+        return Rules(self.clock, missing=self.gone, readings=(reading,))
 
 
 class Nics(MadeUp):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ipsecmon.account.tunnel_match import TunnelRule
 from ipsecmon.agent.changes import check_reloadable, name_sinks, plan_changes, sink_changes
 from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
 
@@ -23,8 +25,14 @@ def config(more: str = "", of: str = FILE) -> Config:
 
 
 def said(now: Config, then: Config, moved: str = "203.0.113.9") -> list[str]:
-    plan, new_plan = build_plan(now, lambda name: ("203.0.113.9",)), build_plan(then, lambda name: (moved,))
-    return plan_changes(now, then, plan, new_plan)
+    return plan_changes(now, then, tunnels(now, "203.0.113.9"), tunnels(then, moved))
+
+
+def tunnels(of: Config, address: str) -> list[TunnelRule]:
+    def resolve(name: str) -> tuple[str, ...]:
+        return (address,)
+
+    return planned_rules(of, build_plan(of, resolve), resolve)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +82,12 @@ def test_another_order_is_a_change() -> None:
     assert said(config(), config(of=FILE.replace(web, "") + web)) == ["counters stand in another order"]
 
 
-def test_a_peer_that_resolves_to_another_address_is_a_change() -> None:
-    assert said(config(), config(), moved="203.0.113.10") == [
+@pytest.mark.parametrize("rules", ["managed", "off"])
+def test_a_peer_that_resolves_to_another_address_is_a_change(rules: str) -> None:
+    same = config(
+        of=f"{FILE}rules: '{rules}'\n".replace("  - {name: web, match: {proto: tcp, port: 80}}\n", "")
+    )
+    assert said(same, same, moved="203.0.113.10") == [
         "counter berlin: its peer's addresses are now 203.0.113.10"
     ]
 

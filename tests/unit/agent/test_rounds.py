@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import sqlite3
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipsecmon.errors import StoreError
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 from ipsecmon.store import report
-from tests.unit.agent.made_up import NS, OCTETS_PER_S, Life, Rules, SteppedClock
+from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
 
 def refuse(life: Life, intervals: int) -> None:
@@ -71,3 +73,32 @@ def test_refused_intervals_are_one_long_one_that_is_said_once(
     found = report(tmp_path, 0, 2**62)
     assert found.rows[0].octets == Rules(life.clock).octets()
     assert [round((step.to_ns - step.from_ns) / NS) for step in found.clock_steps] == [-3600]
+
+
+class Watched:
+    """What a round tells the meter of tunnels."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[set[CounterKey], set[CounterKey]]] = []
+
+    def read(self) -> bool:
+        return False
+
+    def settle(self, first: list[Increment], last: list[Increment], broken: set[CounterKey]) -> None:
+        self.told.append(({one.key for one in last}, set(broken)))
+
+
+def test_counters_that_are_missing_or_have_left_bound_no_tunnel(life: Life) -> None:
+    gone, left = (CounterKey(name, Direction.IN, ObservationPoint.WIRE) for name in ("gone", "left"))
+    watched = Watched()
+    parts = life.rounds.parts
+    parts.ledger.change({1: KEY, 2: gone, 3: left}, {})
+    parts.ledger.retire({1: KEY, 2: gone})
+    rules = Rules(life.clock)
+    rules.gone = (gone,)
+    life.rounds.change(replace(parts, tunnels=watched, rules=rules), 1)  # type: ignore[arg-type]
+
+    life.rounds.read_all()
+
+    assert watched.told == [({KEY, gone}, {gone})]
+    life.stop()

@@ -10,7 +10,7 @@ import pytest
 
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
 from ipsecmon.agent.observe import Counters
-from ipsecmon.agent.tunnels import Outside, TunnelMeter
+from ipsecmon.agent.tunnels import NAME_TRIES, Outside, TunnelMeter
 from ipsecmon.errors import HelperAway, HelperGone, SourceError
 from ipsecmon.ipsec import (
     IkeNames,
@@ -84,6 +84,7 @@ class World:
         self.counts = Counters()
         self.errors = {"XfrmInNoStates": 5}
         self.asked = {"addresses": 0, "names": 0}
+        self.known = NO_NAMES
         clock = SteppedClock()
         outside = Outside(self.addresses, self.names, lambda: XfrmErrors(tuple(self.errors.items())))
         self.meter = TunnelMeter(source, [rule], outside, self.counts, clock)
@@ -95,7 +96,7 @@ class World:
 
     def names(self) -> IkeNames:
         self.asked["names"] += 1
-        return NO_NAMES
+        return self.known
 
     def poll(self, seen: int = 0) -> bool:
         """seen: octets that the rule counter of the tunnel has seen by then."""
@@ -201,6 +202,14 @@ def test_what_waits_for_its_batch_is_saved_with_it_though_sas_cannot_be_read_by_
     assert [one.octets for one in world.meter.increments()] == [100]
 
 
+def test_a_helper_that_is_away_at_the_start_is_asked_again() -> None:
+    world = World(Source([sa(9400)], trouble=HelperAway("away")), saved=SavedSas((sa(9000),), since_s=5))
+    world.poll()
+    world.source.trouble = None
+    world.poll()
+    assert [one.octets for one in world.meter.increments()] == [400]
+
+
 def test_sas_that_an_agent_could_not_read_have_no_bound_for_the_next_one() -> None:
     saved = SavedSas((sa(9000),), since_s=5)
     world = World(Source(trouble=SourceError("no XFRM in this kernel")), saved=saved)
@@ -253,6 +262,31 @@ def test_ike_daemons_are_asked_only_where_a_tunnel_is_named_by_a_connection() ->
     assert world.asked["names"] == 1
 
 
+def test_a_daemon_that_does_not_name_an_sa_yet_is_asked_again_for_some_time() -> None:
+    world = World(Source([sa(9000)]), TunnelRule("vpn", connections=frozenset(("berlin",))))
+    world.poll()
+    world.known = IkeNames({(PEER, 0x100): frozenset(("berlin",))}, {})
+    world.source.sas = [sa(9500)]
+    world.poll()
+    assert {one.key.tunnel: one.octets for one in world.meter.increments() if one.sas} == {"vpn": 500}
+    world.poll()
+    assert world.asked["names"] == 2
+
+    world.source.sas.append(sa(0, spi=0x200))  # of no daemon
+    world.source.events = [SaNews(sa(0, spi=0x200), False)]
+    for _ in range(NAME_TRIES + 5):
+        world.poll()
+    assert world.asked["names"] == 2 + 1 + NAME_TRIES
+
+
+def test_names_are_asked_for_as_soon_as_other_rules_want_them() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll()
+    world.meter.change([TunnelRule("vpn", connections=frozenset(("berlin",)))])
+    world.poll()
+    assert world.asked["names"] == 1
+
+
 def test_the_next_agent_goes_on_from_what_the_last_one_saved() -> None:
     first = World(Source([sa(9000)]))
     first.poll()
@@ -273,6 +307,26 @@ def test_other_rules_name_what_passes_from_now_on() -> None:
     world.source.sas = [sa(9100)]
     world.poll()
     assert {one.key.tunnel: one.octets for one in world.meter.increments() if one.sas} == {UNNAMED: 100}
+
+
+def test_where_rules_were_changed_meanwhile_nothing_bounds_an_end() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll(seen=50_000)
+    world.meter.change([VPN, TunnelRule("other")])
+    world.source.sas, world.source.events = [], [SaFlush(0)]
+    world.poll(seen=50_100)
+    (told,) = world.meter.increments()
+    assert (told.error_bound_octets, told.unseen_ends, told.unbounded_ends) == (0, 1, 1)
+
+
+def test_the_same_rules_again_bound_as_before() -> None:
+    world = World(Source([sa(9000)]))
+    world.poll(seen=50_000)
+    world.meter.change([VPN])
+    world.source.sas, world.source.events = [], [SaFlush(0)]
+    world.poll(seen=50_100)
+    (told,) = world.meter.increments()
+    assert (told.error_bound_octets, told.unseen_ends, told.unbounded_ends) == (100, 1, 0)
 
 
 def test_errors_of_xfrm_are_told_by_what_came_since_the_last_batch() -> None:

@@ -169,3 +169,10 @@ def test_a_sink_with_names_gets_the_tunnels_of_these_and_no_errors() -> None:
     assert (chosen.self_measurements, chosen.xfrm_errors) == ((), ())
     assert select(whole, ("web",)).tunnels == ()
     assert select(whole, None) == whole
+
+
+def test_an_end_that_nobody_saw_with_one_peer_takes_none_from_another() -> None:
+    other = PARENT_IN._replace(peer="198.51.100.8")
+    points = points_of(of(TunnelIncrement(PARENT_IN, ends=1), TunnelIncrement(other, unseen_ends=1)))
+    counts = {point.tags["kind"]: point.fields["count"] for point in points if point.measurement == "event"}
+    assert counts == {"sa-ended": 1, "sa-end-unseen": 1}

@@ -67,6 +67,15 @@ def test_readings_without_a_batch_may_take_the_bound_from_the_sas(tmp_path: Path
         assert store.saved_sas() == saved
 
 
+def test_a_commit_that_can_give_no_pages_back_is_safe_all_the_same(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        full = sqlite3.OperationalError("database or disk is full")
+        with mock.patch("ipsecmon.store.room.shrink", side_effect=full):
+            save(store, 0, SavedSas((FULL,), T0_S))
+        save(store, 10, SavedSas((FULL, BARE), T0_S + 10))
+        assert store.saved_sas().sas == (FULL, BARE)
+
+
 def test_a_commit_without_sas_leaves_those_that_are_there(tmp_path: Path) -> None:
     saved = SavedSas((FULL,), T0_S)
     with opened(tmp_path) as store:
