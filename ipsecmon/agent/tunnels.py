@@ -17,7 +17,7 @@ from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Clock
-from ipsecmon.errors import HelperGone, IpsecmonError
+from ipsecmon.errors import HelperAway, HelperGone, IpsecmonError
 from ipsecmon.ipsec import (
     IkeNames,
     Policy,
@@ -98,6 +98,8 @@ class TunnelMeter:
             self._source.start()
         except HelperGone:
             raise
+        except HelperAway as error:
+            self._complain(error)  # the next helper is asked at the next read()
         except IpsecmonError as error:
             self._trouble = str(error)
             say = _logger.warning if self._rules else _logger.info
