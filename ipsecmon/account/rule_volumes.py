@@ -2,7 +2,8 @@
 
 A tunnel's own counters, on the wire or inside, whichever saw more: GRO merges inner packets and hides their
 headers, and ESP that comes over another interface than the line is in no counter of the wire. Where a
-tunnel has none of its own, all IPsec of its direction bounds it.
+tunnel has none of its own on the wire, all IPsec of its direction bounds it: inside alone too little is seen,
+and where iptables has no rule for it, nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def measure_rules(
     for name in (*tunnels, UNNAMED):
         both = []
         for way in _WAYS:
-            has_own = any(CounterKey(name, way, point) in seen for point in _POINTS)
+            has_own = CounterKey(name, way, ObservationPoint.WIRE) in seen
             own = _bound([name], way, seen) if has_own else whole[way]
             if own is not None:
                 found[Place(name, way)] = own
