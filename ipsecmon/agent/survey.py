@@ -26,6 +26,7 @@ from ipsecmon.agent.survey_tc import Shaper
 from ipsecmon.agent.survey_xfrm import read_policies, read_states
 from ipsecmon.config import BUILT_IN_PARTS
 from ipsecmon.errors import SourceError
+from ipsecmon.model import UNNAMED
 
 __all__ = ["LINE_NAME", "Answers", "Survey", "choose_line", "survey"]
 
@@ -144,7 +145,7 @@ def _by_line(tunnels: Sequence[Tunnel], line: Link, others: Sequence[Link]) -> l
 
 def _with_distinct_names(tunnels: Sequence[Tunnel]) -> tuple[Tunnel, ...]:
     """Names as the config takes them: printable, not too long, unlike each other and the line's."""
-    taken = {name.casefold() for name in (*BUILT_IN_PARTS, LINE_NAME)}
+    taken = {name.casefold() for name in (*BUILT_IN_PARTS, UNNAMED, LINE_NAME)}
     named = []
     for tunnel in tunnels:
         stem = _printable(tunnel.name)[:MAX_NAME].strip() or "ipsec"

@@ -13,7 +13,7 @@ from ipsecmon.agent.plan import build_plan
 from ipsecmon.config import Config, ConfigErrors, json_schema, load, warnings
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import ObservationPoint
-from ipsecmon.ruleset.iptables import MOST_REQIDS, without_rule
+from ipsecmon.ruleset.iptables import MOST_REQIDS, MOST_TOLD, without_rule
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.units import render_rate
 
@@ -55,8 +55,8 @@ def _check(file: Path) -> None:
 def _backend_limits(plan: Plan) -> Iterator[str]:
     for name in without_rule(plan) if plan.backend.startswith("iptables") else ():
         yield (
-            f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids: "
-            "use backend nft"
+            f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids "
+            f"and {MOST_TOLD} combinations of peers, reqids and networks: use backend nft"
         )
 
 

@@ -11,7 +11,7 @@ from ipsecmon.config.fields import Choice, Name, OneOrMany
 from ipsecmon.config.ipsec import Ipsec
 from ipsecmon.config.match import Match
 from ipsecmon.config.section import Section
-from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.model import UNNAMED, Direction, ObservationPoint
 
 __all__ = ["BUILT_IN_PARTS", "Counter", "NflogPin", "OwnName", "Pin"]
 
@@ -21,6 +21,8 @@ BUILT_IN_PARTS = ("esp", "nat-t", "ike", "other", "inner")
 def _not_built_in(name: str) -> str:
     if name.casefold() in BUILT_IN_PARTS:
         raise ValueError(f"is the name of a built-in part; not allowed: {', '.join(BUILT_IN_PARTS)}")
+    if name.casefold() == UNNAMED:
+        raise ValueError("is the name of the SAs that no counter takes: give it another one")
     return name
 
 

@@ -38,11 +38,16 @@ def confine(legacy_too: bool = False) -> None:
         _try("the lock file of iptables", _make_lock)
     _try("core files", _forbid_cores)
     _try("landlock", forbid_writing)
-    machine = platform.machine()
+    machine = _machine()
     if machine in MACHINES:
         _try("seccomp", lambda: forbid_calls(machine))
     else:
         _say(f"no seccomp filter for machine={machine}")
+
+
+def _machine() -> str:
+    """uname(2) tells the kernel's, which runs programs of 32 bits too: their calls have other numbers."""
+    return platform.machine() if sys.maxsize > 1 << 32 else f"{platform.machine()}/32"
 
 
 def _try(what: str, step: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.programs import output
 from ipsecmon.helper.xtables import Xtables, family_is_on
-from ipsecmon.ruleset.iptables import MOST_REQIDS, without_rule
+from ipsecmon.ruleset.iptables import MOST_REQIDS, MOST_TOLD, without_rule
 from ipsecmon.ruleset.model import Kind, Plan
 
 __all__ = ["explained", "has_xfrm", "limits"]
@@ -42,8 +42,8 @@ def limits(plan: Plan, tables: Sequence[Xtables]) -> list[str]:
             "first of these, as iptables compares no more: use backend nft"
         )
     found += [
-        f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids: "
-        "use backend nft"
+        f"counter {name}: no rule counts inside it, as iptables tells at most {MOST_REQIDS} reqids "
+        f"and {MOST_TOLD} combinations of peers, reqids and networks: use backend nft"
         for name in without_rule(plan)
     ]
     if family_is_on(6) and not any(table.family == 6 for table in tables):

@@ -62,6 +62,7 @@ def read(program: str, arguments: tuple[str, ...], most: int) -> bytes:
             said, why = _say(running, most)
         finally:
             timer.cancel()
+            timer.join()  # whoever forks next has one thread
     if len(said) > most:
         raise SourceError(f"{what}: says more than {most} octets")
     if running.returncode == -signal.SIGKILL:

@@ -29,6 +29,7 @@ __all__ = [
     "FAMILIES",
     "HOOKS",
     "MOST_REQIDS",
+    "MOST_TOLD",
     "Chains",
     "Shape",
     "chains",
@@ -56,6 +57,7 @@ _IKE_ON_4500 = {
     6: '-m bpf --bytecode "8,48 0 0 6,21 0 5 17,40 0 0 44,21 2 0 9,32 0 0 48,21 0 1 0,6 0 0 65535,6 0 0 0"',
 }
 MOST_REQIDS = 16  # of one tunnel: the policy match knows no ranges, and each number is a rule more
+MOST_TOLD = 1024  # combinations of one tunnel's peers, reqids and networks: a packet passes every rule
 _NAME_ROOM = 13  # octets of a prefix: with a letter and a digest, a chain's name keeps below 28
 
 Chains = dict[str, list[str]]
@@ -103,12 +105,15 @@ def show(plan: Plan, shape: Shape = Shape()) -> str:  # noqa: B008  # an immutab
 
 
 def without_rule(plan: Plan) -> list[str]:
-    """The tunnels that no rule of iptables takes, having too many reqids."""
+    """The tunnels that no rule of iptables takes, as they would need too many."""
     return list(dict.fromkeys(tunnel.tap.name for tunnel in plan.tunnels if not _told(tunnel)))
 
 
 def _told(tunnel: Tunnel) -> bool:
-    return sum(high - low + 1 for low, high in tunnel.reqids) <= MOST_REQIDS
+    reqids = sum(high - low + 1 for low, high in tunnel.reqids)
+    networks = sum(len(match.local) * len(match.remote) for match in tunnel.subnets)
+    told = max(1, len(tunnel.peers)) * max(1, reqids) * max(1, networks)
+    return reqids <= MOST_REQIDS and told <= MOST_TOLD
 
 
 def _merged(four: list[str], six: list[str]) -> Iterator[tuple[str, str]]:

@@ -112,6 +112,10 @@ def test_both_units_have_the_same_limits() -> None:
     }
 
 
+def test_no_program_that_takes_cores_is_run() -> None:
+    assert [settings(name)["LimitCORE"] for name in NAMES] == [["1"], ["1"]]
+
+
 @pytest.mark.parametrize(
     ("environment", "period_ns"),
     [

@@ -74,3 +74,17 @@ def test_a_counter_that_was_made_anew_bounds_nothing() -> None:
 
     assert Place("vpn", IN) not in found and Place("by-reqid", IN) not in found
     assert found[Place("vpn", OUT)] == Volume(1000, 1)
+
+
+def test_a_tunnel_that_rules_see_inside_alone_is_bounded_by_all_ipsec_as_gro_hides_headers_there() -> None:
+    now = counted(("lans", IN, INNER, 7_492_236, 436), ("esp", IN, WIRE, 8_039_560, 5377))
+
+    found = measure_rules(["lans"], (), now)
+
+    assert found[Place("lans", IN)] == Volume(8_039_560, 5377)
+
+
+def test_a_tunnel_whose_counter_no_rule_leads_to_is_bounded_as_one_without() -> None:
+    now = counted(("ranges", IN, INNER, 0, 0), ("vpn", IN, WIRE, 1000, 1), ("esp", IN, WIRE, 500, 5))
+
+    assert measure_rules(["vpn", "ranges"], (), now)[Place("ranges", IN)] == Volume(1500, 6)

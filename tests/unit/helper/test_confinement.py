@@ -173,6 +173,20 @@ def test_a_machine_without_a_filter_is_told(
     assert capsys.readouterr().err == "the helper process: no seccomp filter for machine=riscv64\n"
 
 
+def test_a_process_of_32_bits_on_a_64_bit_kernel_is_not_refused_every_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(confinement, "prctl", lambda *_: 1)
+    monkeypatch.setattr(confinement, "_try", lambda what, _: print(what))
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(sys, "maxsize", (1 << 31) - 1)
+    confinement.confine()
+
+    out, err = capsys.readouterr()
+    assert "seccomp" not in out
+    assert err == "the helper process: no seccomp filter for machine=aarch64/32\n"
+
+
 def test_the_lock_file_of_iptables_is_made_before_none_can_be(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

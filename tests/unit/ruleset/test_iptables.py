@@ -159,6 +159,15 @@ def test_a_tunnel_of_more_reqids_than_are_told_gets_no_rule_and_is_named() -> No
         assert len(inner_rules(plan)) == (1 if names else 17)
 
 
+def test_what_would_need_thousands_of_rules_has_none() -> None:
+    local, remote = (tuple(f"10.{end}.{number}.0/24" for number in range(0, 64, 2)) for end in (1, 2))
+    for networks, names in ((remote, []), ((*remote, "10.9.0.0/24"), ["lan"])):
+        tunnel = Tunnel(LAN, subnets=(Match(local=local, remote=networks),))
+        plan = replace(small_plan(), tunnels=(tunnel, *small_plan().tunnels))
+        assert without_rule(plan) == names
+        assert len(inner_rules(plan)) < 3000
+
+
 def test_a_kernel_without_ipsec_gets_no_policy_match() -> None:
     narrow = Tunnel(LAN, ("192.0.2.1",), subnets=(Match(local=("10.0.0.0/8",)),), reqids=((7, 7),))
     plan = replace(small_plan(), tunnels=(narrow, *small_plan().tunnels))
