@@ -1,6 +1,7 @@
 # make run     installs what is missing and starts ipsecmon on this machine
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
 # make bench-guest  what a poll of 2,000 and of 10,000 SAs costs, beside ip(8), in the guest (ARGS="2000")
+# make test-guest-qemu  smoke tests and one of ESP in Debian's own kernel, emulated: slow (ARGS="tests/guest")
 # make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
@@ -14,10 +15,11 @@ PATH := $(PATH):/usr/sbin:/sbin
 VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE := -n 2 --dist loadfile
+EXACT := tests/guest/test_xfrm.py::test_totals_are_exact_through_rekeys_deletions_and_polls_at_any_moment
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) test-pythons test-version bench bench-guest docs fuzz clean
+.PHONY: run venv test $(PARTS) test-pythons test-version test-guest-qemu bench bench-guest docs fuzz clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -57,6 +59,11 @@ test-netns: venv
 
 test-guest: venv
 	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
+
+# the tests of `make test-guest` in another kernel: QEMU is no part of `make test`
+test-guest-qemu: $(VENV)/test.stamp
+	@$(AS_ROOT) tests/guest/run-guest-qemu -t 1800 -w build \
+	  '$(PYTEST) $(or $(ARGS),tests/guest/test_smoke.py $(EXACT)) --junitxml=build/guest-qemu.xml'
 
 test-parts: venv
 	@$(PYTEST) tests/parts --junitxml=build/parts.xml
