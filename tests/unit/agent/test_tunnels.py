@@ -244,16 +244,6 @@ def test_a_kernel_without_xfrm_is_said_once_and_costs_nothing_more(caplog: pytes
     assert caplog.text.count("no XFRM in this kernel") == 1
 
 
-def test_a_helper_that_is_away_at_the_start_is_asked_again() -> None:
-    world = World(Source([sa(9000)], trouble=HelperAway("away")))
-    world.source.trouble = None
-    world.poll()
-    world.source.sas = [sa(9500)]
-    world.poll()
-
-    assert [one.octets for one in world.meter.increments()] == [500]
-
-
 def test_places_are_found_anew_only_where_something_may_have_changed() -> None:
     world = World(Source([sa(9000)]))
     world.poll()
