@@ -1,7 +1,7 @@
 # make run     installs what is missing and starts ipsecmon on this machine
 # make bench   what a packet costs, beside uacctd and ulogd2; writes build/bench.json
 # make bench-guest  what a poll of 2,000 and of 10,000 SAs costs, beside ip(8), in the guest (ARGS="2000")
-# make test-guest-qemu  smoke tests and one of ESP in Debian's own kernel, emulated: slow (ARGS="tests/guest")
+# make test-guest-qemu  smoke tests and one of ESP in Debian's own kernel, emulated: slow (ARGS="TEST...")
 # make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
@@ -62,7 +62,7 @@ test-guest: venv
 
 # the tests of `make test-guest` in another kernel: QEMU is no part of `make test`
 test-guest-qemu: $(VENV)/test.stamp
-	@$(AS_ROOT) tests/guest/run-guest-qemu -t 1800 -w build \
+	@$(AS_ROOT) tests/guest/run-guest-qemu -t 3600 -w build \
 	  '$(PYTEST) $(or $(ARGS),tests/guest/test_smoke.py $(EXACT)) --junitxml=build/guest-qemu.xml'
 
 test-parts: venv
