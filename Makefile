@@ -16,10 +16,12 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE := -n 2 --dist loadfile
 EXACT := tests/guest/test_xfrm.py::test_totals_are_exact_through_rekeys_deletions_and_polls_at_any_moment
+SAS := $(addprefix tests/guest/test_,$(addsuffix .py,ike_names no_key sa_readers sa_source tunnels tunnel_rekeys \
+  tunnel_restarts xfrm))
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) test-pythons test-version test-guest-qemu bench bench-guest docs fuzz clean
+.PHONY: run venv test $(PARTS) test-guest-rules test-guest-sas test-pythons test-version test-guest-qemu bench bench-guest docs fuzz clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -57,8 +59,16 @@ test-unit: venv
 test-netns: venv
 	@$(PYTEST) $(SIDE_BY_SIDE) tests/netns --junitxml=build/netns.xml
 
+# two guests, each with a CPU of its own where there are two: whatever reads SAs is in the second
 test-guest: venv
-	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build '$(PYTEST) tests/guest tests/systemd --junitxml=build/guest.xml'
+	@scripts/side-by-side test-guest-rules test-guest-sas
+
+test-guest-rules: $(VENV)/test.stamp
+	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build \
+	  '$(PYTEST) tests/guest tests/systemd $(SAS:%=--ignore=%) --junitxml=build/guest-rules.xml'
+
+test-guest-sas: $(VENV)/test.stamp
+	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build '$(PYTEST) $(SAS) --junitxml=build/guest-sas.xml'
 
 # the tests of `make test-guest` in another kernel: QEMU is no part of `make test`
 test-guest-qemu: $(VENV)/test.stamp
