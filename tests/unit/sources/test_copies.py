@@ -40,6 +40,14 @@ class Socket:
     def fullness(self) -> float:
         return self._dropped / 10
 
+    @property
+    def receive_buffer(self) -> int:
+        return 1000 - self._dropped
+
+    @property
+    def port(self) -> int:
+        return self.fileno()
+
     def stop(self) -> None:
         self.far.close()
         self._near.close()
