@@ -1,4 +1,4 @@
-"""The doctor inside the running agent: at start and each hour, in the log on a change, as levels in series."""
+"""The doctor in the running agent: at start and each hour; in the log on a change, as levels in series."""
 
 from __future__ import annotations
 

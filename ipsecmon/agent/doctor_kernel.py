@@ -52,9 +52,10 @@ def _flowtable(facts: Facts) -> Iterator[Seen]:
 
 def _flowtable_seen(one: Flowtable, shared: list[str]) -> Seen:
     counter = "" if one.has_counter else "; it has no `counter`, so conntrack's counters freeze too"
+    named = f"flowtable {one.name}"
     if one.is_used:
-        return Seen(Severity.WRONG, f"flowtable {one.name} takes flows past the rules on {_words(shared)}{counter}")
-    return Seen(Severity.RISK, f"flowtable {one.name} has {_words(shared)}, and no rule adds flows to it{counter}")
+        return Seen(Severity.WRONG, f"{named} takes flows past the rules on {_words(shared)}{counter}")
+    return Seen(Severity.RISK, f"{named} has {_words(shared)}, and no rule adds flows to it{counter}")
 
 
 def _clock(facts: Facts) -> Iterator[Seen]:
@@ -82,28 +83,34 @@ def _words(names: list[str]) -> str:
 KERNEL_CHECKS = (
     Check(
         "esp-offload",
-        "ESP on the line, inbound: decryption happens inside GRO, before any rule, so ESP parts count too little, "
+        "ESP on the line, inbound: decryption happens inside GRO, before any rule, so ESP parts count too "
+        "little, "
         "down to nothing; what is inside has no nfmark. SA counters and the policy match stay right",
-        "ethtool -K INTERFACE gro off, or unload the module (modprobe -r esp4_offload) and leave IKE's offload off",
+        "ethtool -K INTERFACE gro off, or unload the module (modprobe -r esp4_offload) and leave IKE's "
+        "offload off",
         _esp_offload,
     ),
     Check(
         "sa-offload",
-        "ESP on the line: the device decrypts before rules see ESP, or encrypts after they did; a device that "
+        "ESP on the line: the device decrypts before rules see ESP, or encrypts after they did; a device "
+        "that "
         "takes whole packets may also count for the SA, late or not at all",
-        "leave offload off in IKE (strongSwan hw_offload = no, libreswan nic-offload=no) and set the SAs up again",
+        "leave offload off in IKE (strongSwan hw_offload = no, libreswan nic-offload=no) and set the SAs "
+        "up again",
         _sa_offload,
     ),
     Check(
         "flowtable",
-        "parts of the line and named counters: forwarded packets of a flow go past the rules after its first few. "
+        "parts of the line and named counters: forwarded packets of a flow go past the rules after its "
+        "first few. "
         "SA counters, ESP and the interface stay right",
         "take the line's interface out of the flowtable, or take its `flow add` rule away",
         _flowtable,
     ),
     Check(
         "clock",
-        "when something happened: intervals lie beside those of other routers and of the far side, and a later "
+        "when something happened: intervals lie beside those of other routers and of the far side, and a "
+        "later "
         "step of the clock makes an interval longer or shorter",
         "run chronyd (with rtcsync), ntpd or systemd-timesyncd, and see that it reaches a server",
         _clock,

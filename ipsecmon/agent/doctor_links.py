@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
-from pyroute2.ethtool.ioctl import IoctlEthtool
+from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.errors import SourceError
@@ -48,8 +48,8 @@ def _has_gro(name: str) -> bool:
     asked = IoctlEthtool(name)
     try:
         return bool(asked.get_features().is_active("rx-gro"))
-    except Exception as error:  # noqa: BLE001  # of no common class in pyroute2
-        raise SourceError(f"ethtool says nothing of {name}: {error}") from error
+    except (NoSuchDevice, NotSupportedError, OSError, KeyError) as error:
+        raise SourceError(f"ethtool says nothing of {name}: {error!r}") from error
     finally:
         asked.close()
 

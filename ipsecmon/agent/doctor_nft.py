@@ -20,6 +20,7 @@ _CAP_NET_ADMIN = 12
 _TABLE = re.compile(r"^table \S+ (\S+) \{", re.MULTILINE)
 _FLOWTABLE = re.compile(r"^\tflowtable (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _DEVICES = re.compile(r"\bdevices = \{([^}]*)\}")
+_QUOTED = re.compile(r'"[^"\n]*"')  # a prefix or a comment may say anything
 _GROUP = re.compile(r"\blog\b.*?\bgroup (\d+)(.*)")
 _THRESHOLD = re.compile(r"\bqueue-threshold (\d+)")
 
@@ -72,7 +73,7 @@ def _flowtables(table: str) -> Iterator[Flowtable]:
 
 def _log_rules(table: str) -> Iterator[LogRule]:
     named = _TABLE.match(table)
-    for group, rest in _GROUP.findall(table):
+    for group, rest in _GROUP.findall(_QUOTED.sub("", table)):
         threshold = _THRESHOLD.search(rest)
         yield LogRule(named[1] if named else "", int(group), int(threshold[1]) if threshold else 0)
 

@@ -37,10 +37,8 @@ def _replay_window(facts: Facts) -> Iterator[Seen]:
     for tunnel, number in sorted(late.items()):
         if number >= max(_FEW_LATE, arrived[tunnel] * _LATE_SHARE):
             share = f"{100 * number / arrived[tunnel]:.2g}%"
-            yield Seen(
-                Severity.RISK,
-                f"tunnel {tunnel}: {number:,} packets of the last hour ({share}) came after the window had passed",
-            )
+            when = "in the last hour, came after the window had passed them"
+            yield Seen(Severity.RISK, f"tunnel {tunnel}: {number:,} packets ({share}), {when}")
 
 
 def _fragmentation(facts: Facts) -> Iterator[Seen]:
@@ -49,14 +47,16 @@ def _fragmentation(facts: Facts) -> Iterator[Seen]:
         raise SourceError("the agent has looked only once, and a number that grows needs two looks")
     number, seconds = made
     if number >= FEW_FRAGMENTS:
-        yield Seen(Severity.RISK, f"this router made {number:,} fragments in {seconds / 60:.0f} min (FragCreates)")
+        minutes = f"{seconds / 60:.0f} min"
+        yield Seen(Severity.RISK, f"this router made {number:,} fragments in {minutes} (FragCreates)")
 
 
 def _ingress_shaping(facts: Facts) -> Iterator[Seen]:
     for interface, actions in sorted(known(facts.ingress).items()):
         if actions and (facts.has_tunnels or facts.has_sas()):
             did = " and ".join(sorted(set(actions)))
-            yield Seen(Severity.RISK, f"filters at the ingress of {interface} shape or drop ({did}), and IPsec ends here")
+            where = f"filters at the ingress of {interface}"
+            yield Seen(Severity.RISK, f"{where} shape or drop ({did}), and IPsec ends here")
 
 
 PATH_CHECKS = (
@@ -68,7 +68,8 @@ PATH_CHECKS = (
     ),
     Check(
         "replay-window-small",
-        "the tunnel's overhead and goodput: late packets are on the wire, and the kernel drops them before they "
+        "the tunnel's overhead and goodput: late packets are on the wire, and the kernel drops them before "
+        "they "
         "are inside",
         "a larger window (strongSwan replay_window = 1024, libreswan replay-window=1024); find what reorders",
         _replay_window,
@@ -82,9 +83,11 @@ PATH_CHECKS = (
     ),
     Check(
         "ingress-shaping",
-        "no counter; the rate: what comes out of IPsec passes the same ingress again, so the shaper counts the "
+        "no counter; the rate: what comes out of IPsec passes the same ingress again, so the shaper counts "
+        "the "
         "tunnel twice and the line looks full at half of it",
-        "let the filter take only what is not yet decrypted (a tc filter on IP protocol 50 and UDP 4500), or shape "
+        "let the filter take only what is not yet decrypted (a tc filter on IP protocol 50 and UDP 4500), "
+        "or shape "
         "the LAN side's egress",
         _ingress_shaping,
     ),

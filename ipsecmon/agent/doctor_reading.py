@@ -17,8 +17,8 @@ def _rules_missing(facts: Facts) -> Iterator[Seen]:
     if stand is None:
         raise SourceError("the agent's helper could not look at the rules just now")
     if not stand:
-        whose = "our rules are missing or were changed" if facts.is_managed else "a group has no rule that counts"
-        yield Seen(Severity.WRONG, whose)
+        ours, yours = "our rules are missing or were changed", "a group has no rule that counts"
+        yield Seen(Severity.WRONG, ours if facts.is_managed else yours)
 
 
 def _receive_buffer(facts: Facts) -> Iterator[Seen]:
@@ -43,7 +43,8 @@ def _group_owner(facts: Facts) -> Iterator[Seen]:
 def _log_threshold(facts: Facts) -> Iterator[Seen]:
     for one in known(facts.ruleset).log_rules:
         if one.threshold == 1 and one.table != facts.table and facts.is_ours(one.group):
-            yield Seen(Severity.RISK, f"a rule in table {one.table} logs to group {one.group} with threshold 1")
+            what = f"a rule in table {one.table} logs to group {one.group} with threshold 1"
+            yield Seen(Severity.RISK, what)
 
 
 READING_CHECKS = (
@@ -51,27 +52,31 @@ READING_CHECKS = (
         "rules-missing",
         "every part of the line and every named counter: what passes now is in none. SA counters and the "
         "interface stay right",
-        "ipsecmon rules status; what reloads the firewall (firewalld, iptables-restore) must leave our table or "
+        "ipsecmon rules status; what reloads the firewall (firewalld, iptables-restore) must leave our "
+        "table or "
         "chains alone",
         _rules_missing,
     ),
     Check(
         "receive-buffer",
-        "nflog_octets and nflog_packets: a burst overflows the socket, and copies are lost (lost_packets says how "
+        "nflog_octets and nflog_packets: a burst overflows the socket, and copies are lost (lost_packets "
+        "says how "
         "many). Totals stay right",
         "sysctl net.core.rmem_max to at least nflog.receive_buffer of the config, and restart",
         _receive_buffer,
     ),
     Check(
         "group-owner",
-        "nothing yet: a new counter cannot have that group, and `run` or `reload` refuses. Two programs never "
+        "nothing yet: a new counter cannot have that group, and `run` or `reload` refuses. Two programs "
+        "never "
         "share a group",
         "stop that program, or give ipsecmon other groups (nflog: groups: in its config)",
         _group_owner,
     ),
     Check(
         "log-threshold",
-        "nflog_octets and nflog_packets: each packet is a message of its own, which loses copies at high rates "
+        "nflog_octets and nflog_packets: each packet is a message of its own, which loses copies at high "
+        "rates "
         "(lost_packets says how many). Totals stay right",
         "give the rule --nflog-threshold 64 or more (nft: queue-threshold)",
         _log_threshold,

@@ -77,7 +77,8 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
         table.add_row("SAs", _sas(answer["xfrm"]))
     _show_store(table, answer["store"])
     for one in answer.get("doctor", ()):
-        table.add_row("doctor", f"[{'red' if one['severity'] == 'wrong' else 'yellow'}]{escape(_said(one))}[/]")
+        style = "red" if one["severity"] == "wrong" else "yellow"
+        table.add_row("doctor", f"[{style}]{escape(_said(one))}[/]")
     for sink in answer["sinks"]:
         state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
         table.add_row(f"sink {sink['name']}", f"{state}, {_waiting(sink)}")

@@ -111,7 +111,8 @@ def test_shaping_at_the_ingress_is_found(doctor: Doctor) -> None:
     doctor.topology.ip("router", "".join(f"{line}\n" for line in SHAPING))
     for line in (
         "qdisc add dev wan0 handle ffff: ingress",
-        "filter add dev wan0 parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev ifb9",
+        "filter add dev wan0 parent ffff: protocol all u32 match u32 0 0"
+        " action mirred egress redirect dev ifb9",
     ):
         doctor.topology.run("router", "tc", *line.split())
 
@@ -131,7 +132,7 @@ def test_fragments_that_the_router_makes_are_found(doctor: Doctor) -> None:
     assert "180 fragments" in found["fragmentation"]["what"]
 
 
-def test_missing_rules_are_wrong_until_the_agent_has_put_them_back(topology: Topology, tmp_path: Path) -> None:
+def test_missing_rules_are_wrong_until_they_are_put_back(topology: Topology, tmp_path: Path) -> None:
     agent = Agent(topology, tmp_path, {**TUNNEL, "interval": "60s"})
     try:
         agent.start()

@@ -12,7 +12,8 @@ REFERENCE = (ROOT / "docs" / "doctor.md").read_text()
 
 
 def sections() -> dict[str, str]:
-    parts = re.split(r"^### `([a-z-]+)`$", REFERENCE.partition("## How each was tried")[0], flags=re.MULTILINE)
+    text = REFERENCE.partition("## How each was tried")[0]
+    parts = re.split(r"^### `([a-z-]+)`$", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2]))
 
 

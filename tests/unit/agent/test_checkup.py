@@ -12,7 +12,7 @@ import pytest
 
 from ipsecmon.agent import checkup
 from ipsecmon.agent.checkup import Checkup
-from ipsecmon.agent.doctor_facts import AgentFacts, Facts, Offloaded
+from ipsecmon.agent.doctor_facts import AgentFacts, Facts, Flowtable, Offloaded, Ruleset
 from ipsecmon.errors import HelperAway, HelperGone
 from ipsecmon.model import SelfMeasurement
 from tests.unit.agent.doctor_cases import GOOD
@@ -72,14 +72,14 @@ def test_a_finding_is_logged_when_it_appears_and_when_it_is_over(
 
 
 def test_a_finding_that_gets_worse_is_logged_again(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.changed = {"ingress": {"wan0": ["mirred"]}, "modules": frozenset(("esp4_offload",)), "gro": {"wan0": False}}
-    world.checkup.look()
-    world.changed["gro"] = {"wan0": True}
-    world.checkup.look()
+    fast = Flowtable("ft", frozenset(("wan0",)), has_counter=True, is_used=False)
+    for is_used in (False, True):
+        world.changed = {"ruleset": Ruleset([fast._replace(is_used=is_used)], [])}
+        world.checkup.look()
 
     assert [record.message.partition(" what")[0] for record in caplog.records] == [
-        "doctor kind=ingress-shaping severity=risk",
-        "doctor kind=esp-offload severity=wrong",
+        "doctor kind=flowtable severity=risk",
+        "doctor kind=flowtable severity=wrong",
     ]
 
 
@@ -103,7 +103,7 @@ def test_fragments_are_counted_from_the_last_hourly_look(world: World) -> None:
     assert world.checkup.facts().fragments == (0, 0.0)
 
 
-def test_a_helper_that_is_away_leaves_the_rules_unknown_and_one_that_has_gone_ends_the_agent(world: World) -> None:
+def test_a_helper_that_is_away_leaves_the_rules_unknown_and_one_that_is_gone_is_told(world: World) -> None:
     world.trouble = HelperAway("away")
     assert world.checkup.facts().rules_stand is None
     world.trouble = HelperGone("gone")

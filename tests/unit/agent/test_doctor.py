@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,8 @@ def test_inbound_sas_without_anti_replay_are_a_risk_and_outbound_ones_are_not() 
 
 
 @pytest.mark.parametrize(
-    ("late", "packets", "is_found"), [(10, 1000, True), (9, 1000, False), (10, 99_990, True), (10, 99_991, False)]
+    ("late", "packets", "is_found"),
+    [(10, 1000, True), (9, 1000, False), (10, 99_990, True), (10, 99_991, False)],
 )
 def test_a_window_is_too_small_where_one_packet_in_ten_thousand_is_late(
     late: int, packets: int, is_found: bool
@@ -152,10 +154,8 @@ def test_without_an_agent_what_only_it_knows_is_unknown_and_nothing_is_guessed()
 
 
 def test_a_router_of_which_nothing_can_be_read_has_notes_only() -> None:
-    nothing = {
-        field.name: Unread("no right")
-        for field in fields(Facts)
-        if str(field.type).startswith("Fact[")
+    nothing: dict[str, Any] = {
+        field.name: Unread("no right") for field in fields(Facts) if str(field.type).startswith("Fact[")
     }
     diagnosis = diagnose(replace(GOOD, **nothing))
 
