@@ -72,16 +72,13 @@ def _actions(route: Any, index: int) -> list[str]:
     return [kind for one in filters for kind in _kinds_of_actions(one) if kind in _ACTIONS]
 
 
-def _kinds_of_actions(attribute: Any) -> Iterator[str]:
-    """Of a filter's attributes, however deep."""
-    if isinstance(attribute, (list, tuple)):
-        if len(attribute) >= 2 and attribute[0] == "TCA_ACT_KIND":
-            yield str(attribute[1])
-        for one in attribute:
-            yield from _kinds_of_actions(one)
-    elif isinstance(attribute, dict):
-        for value in attribute.values():
-            yield from _kinds_of_actions(value)
+def _kinds_of_actions(message: Any) -> Iterator[str]:
+    """Of all attributes, however deep; one that pyroute2 does not decode is no dict."""
+    for slot in message.get("attrs", ()) if isinstance(message, dict) else ():
+        if slot[0] == "TCA_ACT_KIND":
+            yield str(slot[1])
+        else:
+            yield from _kinds_of_actions(slot[1])
 
 
 @contextlib.contextmanager

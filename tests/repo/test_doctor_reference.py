@@ -29,4 +29,4 @@ def test_each_section_says_what_it_falsifies_and_how_to_mend_it() -> None:
 def test_how_each_kind_was_tried_is_said() -> None:
     tried = REFERENCE.partition("## How each was tried")[2]
 
-    assert set(re.findall(r"`([a-z-]+)`", tried)) == set(KINDS)
+    assert set(re.findall(r"`([a-z_-]+)`", tried)) - {"rmem_max"} == set(KINDS)
