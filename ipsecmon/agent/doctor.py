@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ipsecmon.agent.doctor_facts import Facts
-from ipsecmon.agent.doctor_findings import Check, Finding, Seen, Severity
+from ipsecmon.agent.doctor_findings import UNKNOWN, Check, Finding, Seen, Severity
 from ipsecmon.agent.doctor_kernel import KERNEL_CHECKS
 from ipsecmon.agent.doctor_path import PATH_CHECKS
 from ipsecmon.agent.doctor_reading import READING_CHECKS
@@ -53,5 +53,5 @@ def _findings(check: Check, facts: Facts) -> Iterator[Finding]:
     try:
         seen = list(check.look(facts))
     except SourceError as error:
-        seen = [Seen(Severity.NOTE, f"unknown: {error}")]
+        seen = [Seen(Severity.NOTE, UNKNOWN + str(error))]
     yield from map(check.finding, seen)

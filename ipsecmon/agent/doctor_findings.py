@@ -9,7 +9,9 @@ from typing import Callable, NamedTuple
 
 from ipsecmon.agent.doctor_facts import Facts
 
-__all__ = ["Check", "Finding", "Seen", "Severity"]
+__all__ = ["UNKNOWN", "Check", "Finding", "Seen", "Severity"]
+
+UNKNOWN = "unknown: "  # what the `what` of a check without its facts begins with
 
 
 class Severity(str, enum.Enum):

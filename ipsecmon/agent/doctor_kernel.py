@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ipsecmon.agent.doctor_facts import Facts, Flowtable, Offloaded, known
-from ipsecmon.agent.doctor_findings import Check, Seen, Severity
+from ipsecmon.agent.doctor_findings import UNKNOWN, Check, Seen, Severity
 
 __all__ = ["KERNEL_CHECKS"]
 
@@ -66,7 +66,7 @@ def _clock(facts: Facts) -> Iterator[Seen]:
 def _kernel(facts: Facts) -> Iterator[Seen]:
     found = re.match(r"(\d+)\.(\d+)", facts.release)
     if found is None:
-        yield Seen(Severity.NOTE, f"unknown: release {facts.release!r} has no number")
+        yield Seen(Severity.NOTE, f"{UNKNOWN}release {facts.release!r} has no number")
     elif (int(found[1]), int(found[2])) < _OLDEST:
         yield Seen(Severity.RISK, f"Linux {facts.release} is older than {_OLDEST[0]}.{_OLDEST[1]}")
 

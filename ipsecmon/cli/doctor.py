@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.agent.doctor import Diagnosis, diagnose
 from ipsecmon.agent.doctor_facts import AgentFacts, Fact, Unread
-from ipsecmon.agent.doctor_findings import Finding, Severity
+from ipsecmon.agent.doctor_findings import UNKNOWN, Finding, Severity
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.render import printable, wide_console
 from ipsecmon.config import load
@@ -65,17 +66,29 @@ def _agent(folder: Path) -> Fact[AgentFacts]:
 
 def _show(router: str, diagnosis: Diagnosis, console: Console) -> None:
     console.print(Text(f"{printable(router)}: {len(diagnosis.checked)} conditions looked for", style="bold"))
+    table = Table.grid(padding=(0, 2))
     for one in diagnosis.findings:
-        console.print()
-        console.print(_paragraph(one))
-    console.print()
+        if not one.what.startswith(UNKNOWN):
+            _add(table, one)
+    for what, kinds in _unknown(diagnosis).items():
+        table.add_row(Text("note", style="dim"), Text(f"{what}: {', '.join(kinds)}"))
+    console.print(table)
     if not diagnosis.standing():
         console.print(Text("nothing found that makes a number false", style="green"))
 
 
-def _paragraph(one: Finding) -> Text:
-    style = _STYLES[one.severity]
-    text = Text.assemble((f"{one.severity.value:<6}", style), (one.kind, "bold"), f": {printable(one.what)}")
+def _add(table: Table, one: Finding) -> None:
+    said = Text.assemble((one.kind, "bold"), f": {printable(one.what)}")
+    table.add_row(Text(one.severity.value, style=_STYLES[one.severity]), said)
     if one.severity is not Severity.NOTE:
-        text.append(f"\n      falsifies  {one.falsifies}\n      mend       {one.mend}")
-    return text
+        table.add_row("", Text(f"falsifies: {one.falsifies}"))
+        table.add_row("", Text(f"mend: {one.mend}"))
+
+
+def _unknown(diagnosis: Diagnosis) -> dict[str, list[str]]:
+    """Kinds by the reason why nothing is known of them."""
+    found: dict[str, list[str]] = {}
+    for one in diagnosis.findings:
+        if one.what.startswith(UNKNOWN):
+            found.setdefault(printable(one.what), []).append(one.kind)
+    return found

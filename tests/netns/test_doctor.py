@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_shaping_at_the_ingress_is_found(doctor: Doctor) -> None:
 
     found = doctor.ask()[1]
 
+    told = json.loads(doctor.agent.call("status", "--json"))
+    assert "ingress-shaping" in [one["kind"] for one in told["doctor"]]
     assert found["ingress-shaping"]["severity"] == "risk" and "mirred" in found["ingress-shaping"]["what"]
 
 

@@ -61,7 +61,7 @@ def test_a_risk_ends_with_1_and_says_what_it_falsifies_and_how_to_mend_it(asked:
 
     assert done.exit_code == 1
     assert "risk  clock: the kernel says" in done.output
-    assert "falsifies  when something happened" in done.output and "mend       run chronyd" in done.output
+    assert "falsifies: when something happened" in done.output and "mend: run chronyd" in done.output
     assert "nothing found" not in done.output
 
 
@@ -81,7 +81,9 @@ def test_without_an_agent_to_ask_it_goes_on_with_notes(asked: Asked, trouble: Ex
     done = asked.run()
 
     assert done.exit_code == 0
-    assert "note  sa-offload: unknown: " in done.output
+    kinds = "sa-offload, rules-missing, receive-buffer, group-owner, fragmentation"
+    assert kinds in done.output
+    assert done.output.count("unknown") == 1
 
 
 def test_a_wrong_config_ends_with_2(asked: Asked, config_file: Path) -> None:
