@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Optional
 
 from ipsecmon.account.intervals import Intervals
@@ -18,6 +19,7 @@ from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.bridge import bridge
+from ipsecmon.agent.checkup import CHECKUP_NS, Checkup
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
 from ipsecmon.agent.foreign_rules import build_keeper
 from ipsecmon.agent.gather import Gather
@@ -76,10 +78,12 @@ class Agent:
                 "close-interval": self._close_interval,
                 "totals": self._totals,
                 "reload": self._on_reload,
+                "doctor": lambda reply: reply(self._checkup.describe()),
             },
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = build_keeper(wired)
+        self._checkup = Checkup(wired)
         self._gather = Gather(wired.plan.receive_buffer)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []
@@ -146,6 +150,11 @@ class Agent:
         self._ready()
         self._watchdog_ns = watchdog_period_ns(os.environ)
         self._be_alive()
+        self._check_up()
+
+    def _check_up(self) -> None:
+        self._loop.call_at(self._clock.now().monotonic_ns + CHECKUP_NS, self._check_up)
+        self._checkup.look()
 
     def _be_alive(self) -> None:
         """A sign of life from the loop, however long intervals are and whatever the store refuses."""
@@ -199,6 +208,7 @@ class Agent:
             [outlet.name for outlet in wired.outlets],
             self._counts,
             self._keeper.check,
+            self._checkup.levels,
         )
         self._rounds = Rounds(parts, generation)
         self._rounds.read_all()
@@ -294,7 +304,8 @@ class Agent:
 
     def _status(self, reply: Reply) -> None:
         last = self._rounds.last_closed if self._rounds else None
-        reply(describe(self._wired, self._keeper.nfmarks_refused, last))
+        found = [asdict(one) for one in self._checkup.standing]
+        reply({**describe(self._wired, self._keeper.nfmarks_refused, last), "doctor": found})
 
     def _totals(self, reply: Reply) -> None:
         reply(describe_totals(self._fresh_totals()))

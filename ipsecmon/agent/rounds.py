@@ -77,7 +77,10 @@ class Books(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone."""
+    """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone.
+
+    more_levels: of the agent about itself, asked for when an interval is closed.
+    """
 
     clock: Clock
     copies: CopySource
@@ -90,6 +93,7 @@ class Parts:
     sinks: Sequence[str]
     counts: Counters
     check_rules: Callable[[Sequence[CounterKey]], int]
+    more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
 
 
 class Rounds:
@@ -235,6 +239,7 @@ class Rounds:
         return [
             *self._sink_levels(),
             *self._resources.measure(),
+            *self._parts.more_levels(),
             SelfMeasurement("nflog", "dropped-datagrams", dropped - self._dropped_before),
         ]
 

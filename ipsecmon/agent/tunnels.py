@@ -16,6 +16,7 @@ from ipsecmon.account.rule_volumes import measure_rules
 from ipsecmon.account.tunnel_books import TunnelBooks
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
+from ipsecmon.agent.doctor_facts import Offloaded
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Clock
 from ipsecmon.errors import HelperAway, HelperGone, IpsecmonError
@@ -89,6 +90,7 @@ class TunnelMeter:
         self._has_unheard = False
         self._has_learnt = self._has_changed = False
         self._sas = 0
+        self.offloaded = Offloaded()
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
         self._saved = SavedSas()
@@ -160,6 +162,7 @@ class TunnelMeter:
             heard = self._source.hear()
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
+            self.offloaded = _count_offloaded(dump.sas)
             self._take_in(self._tunnels, heard)
             self._learn(dump.sas)
         except HelperGone:
@@ -257,6 +260,12 @@ class TunnelMeter:
         if str(error) != self._trouble:
             _logger.error("SAs cannot be read, their counters bridge it error=%s", error)
         self._trouble = str(error)
+
+
+def _count_offloaded(sas: Iterable[SecurityAssociation]) -> Offloaded:
+    found = [sa.offload for sa in sas if sa.offload is not None]
+    inbound = sum(one.is_inbound for one in found)
+    return Offloaded(inbound, len(found) - inbound, sum(one.is_full for one in found))
 
 
 def _has_nameless(sas: Iterable[SecurityAssociation], names: IkeNames) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from ipsecmon import __version__
 from ipsecmon.cli.check import check_command
+from ipsecmon.cli.doctor import doctor_command
 from ipsecmon.cli.init import init_command
 from ipsecmon.cli.reload import reload_command
 from ipsecmon.cli.report import report_command
@@ -46,6 +47,7 @@ cli.add_command(reload_command)
 cli.add_command(top_command)
 cli.add_command(report_command)
 cli.add_command(tunnels_command)
+cli.add_command(doctor_command)
 cli.add_command(check_command)
 cli.add_command(init_command)
 cli.add_command(rules_group)

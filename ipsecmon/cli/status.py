@@ -49,6 +49,7 @@ def _troubles(answer: dict[str, Any]) -> list[str]:
     troubles += _store_troubles(answer["store"])
     if answer.get("xfrm", {}).get("error"):
         troubles.append(f"SAs: {answer['xfrm']['error']}")
+    troubles += [_said(one) for one in answer.get("doctor", ()) if one["severity"] == "wrong"]
     for sink in answer["sinks"]:
         if not sink["healthy"]:
             troubles.append(f"sink {sink['name']}: {sink['last_error']}")
@@ -75,6 +76,9 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     if "xfrm" in answer:
         table.add_row("SAs", _sas(answer["xfrm"]))
     _show_store(table, answer["store"])
+    for one in answer.get("doctor", ()):
+        style = "red" if one["severity"] == "wrong" else "yellow"
+        table.add_row("doctor", f"[{style}]{escape(_said(one))}[/]")
     for sink in answer["sinks"]:
         state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
         table.add_row(f"sink {sink['name']}", f"{state}, {_waiting(sink)}")
@@ -97,6 +101,10 @@ def _show_store(table: Table, store: dict[str, Any]) -> None:
 def _sas(xfrm: dict[str, Any]) -> str:
     error = f", [red]{escape(printable(xfrm['error']))}[/]" if xfrm["error"] else ""
     return f"{xfrm['sas']:,} alive, read by {xfrm['reader']}{error}"
+
+
+def _said(finding: dict[str, Any]) -> str:
+    return f"{finding['severity']}: {finding['kind']}: {printable(finding['what'])}"
 
 
 def _waiting(sink: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
+from typing import Optional, Protocol
 
 from ipsecmon.errors import SourceError
 from ipsecmon.model import Packets
@@ -28,6 +28,10 @@ class CopySocket(Protocol):
     def poll(self) -> list[Packets]: ...
     def dropped_datagrams(self) -> int: ...
     def fullness(self) -> float: ...
+    @property
+    def receive_buffer(self) -> int: ...
+    @property
+    def port(self) -> int: ...
     def stop(self) -> None: ...
 
 
@@ -76,6 +80,14 @@ class Copies:
     def fullness(self) -> float:
         """Of the fullest of them: share of its receive buffer that is in use."""
         return max((socket.fullness() for socket, _ in self._sockets), default=0.0)
+
+    def receive_buffer(self) -> Optional[int]:
+        """Octets that the smallest of them has; None without any."""
+        return min((socket.receive_buffer for socket, _ in self._sockets), default=None)
+
+    def ports(self) -> list[int]:
+        """By which the kernel tells whose group is whose."""
+        return [socket.port for socket, _ in self._sockets]
 
     def dropped_datagrams(self) -> int:
         """Dropped by the kernel at all of them, since counting began."""

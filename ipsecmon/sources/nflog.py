@@ -149,6 +149,16 @@ class NflogSource:
         used, room = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
         return float(used / room)
 
+    @property
+    def receive_buffer(self) -> int:
+        """Octets, as they are asked for: the kernel tells twice that (socket(7), SO_RCVBUF)."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+    @property
+    def port(self) -> int:
+        """The socket's netlink port, netlink(7)."""
+        return int(self._socket.getsockname()[0])
+
     def dropped_datagrams(self) -> int:
         """Datagrams the kernel dropped at this socket, since it was opened (proc(5), net/netlink)."""
         inode = str(os.fstat(self._socket.fileno()).st_ino)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ipsecmon.agent.doctor import KINDS
 from ipsecmon.sinks.points import METER_FIELDS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
 from ipsecmon.wire.packet import ODD_KINDS
@@ -17,7 +18,7 @@ _COUNTED = re.compile(r"""(?:counts\.add|SelfMeasurement)\(\s*"([a-z]+)",\s*"([a
 def counted() -> set[tuple[str, str]]:
     sources = (ROOT / "ipsecmon").rglob("*.py")
     found = {pair for source in sources for pair in _COUNTED.findall(source.read_text())}
-    return found | {("nflog", kind) for kind in ODD_KINDS}
+    return found | {("nflog", kind) for kind in ODD_KINDS} | {("doctor", kind) for kind in KINDS}
 
 
 def documented() -> set[tuple[str, str]]:

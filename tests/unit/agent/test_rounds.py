@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.errors import StoreError
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
 from ipsecmon.store import report
 from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
@@ -101,4 +101,14 @@ def test_counters_that_are_missing_or_have_left_bound_no_tunnel(life: Life) -> N
     life.rounds.read_all()
 
     assert watched.told == [({KEY, gone}, {gone})]
+    life.stop()
+
+
+def test_what_else_the_agent_says_of_itself_is_in_every_batch(life: Life) -> None:
+    level = SelfMeasurement("doctor", "clock", 1)
+    life.rounds.change(replace(life.rounds.parts, more_levels=lambda: [level]), 1)
+    life.run(2)
+
+    assert life.rounds.last_closed is not None
+    assert level in life.rounds.last_closed.self_measurements
     life.stop()

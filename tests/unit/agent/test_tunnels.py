@@ -9,11 +9,13 @@ from typing import NamedTuple, Optional
 import pytest
 
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
+from ipsecmon.agent.doctor_facts import Offloaded
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.tunnels import NAME_TRIES, Outside, TunnelMeter
 from ipsecmon.errors import HelperAway, HelperGone, SourceError
 from ipsecmon.ipsec import (
     IkeNames,
+    Offload,
     Policy,
     SaEnd,
     SaEvent,
@@ -339,3 +341,15 @@ def test_errors_of_xfrm_are_told_by_what_came_since_the_last_batch() -> None:
     assert world.meter.errors() == (("XfrmInNoStates", 3), ("XfrmInStateSeqError", 2))
     world.meter.close()
     assert world.meter.errors() == ()
+
+
+def test_sas_with_hardware_offload_are_counted_by_direction() -> None:
+    offloads = [Offload(True, False), Offload(False, True), Offload(False, False), None]
+    sas = [sa(100, spi=number)._replace(offload=one) for number, one in enumerate(offloads, 0x100)]
+    world = World(Source(sas))
+    assert world.meter.offloaded == Offloaded()
+    world.poll()
+    assert world.meter.offloaded == Offloaded(inbound=1, outbound=2, full=1)
+    world.source.sas = sas[3:]
+    world.poll()
+    assert world.meter.offloaded == Offloaded()

@@ -104,3 +104,13 @@ def test_sas_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatch, 
     reading = {"reader": "ip-xfrm", "sas": 0, "error": "ip [x] ended\x1b"}
     code, said = status(monkeypatch, config_file, STORE, {}, xfrm=reading)
     assert code == 1 and "ip [x] ended\\x1b" in said and "all is well" not in said
+
+
+def test_findings_of_the_doctor_are_shown_and_a_wrong_one_is_a_trouble(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    risk = {"severity": "risk", "kind": "clock", "what": "not [synchronised]\x1b"}
+    code, said = status(monkeypatch, config_file, STORE, {}, doctor=[risk])
+    assert code == 0 and "risk: clock: not [synchronised]\\x1b" in said and "all is well" in said
+    code, said = status(monkeypatch, config_file, STORE, {}, doctor=[{**risk, "severity": "wrong"}])
+    assert code == 1 and "wrong: clock" in said and "all is well" not in said

@@ -40,6 +40,14 @@ class Socket:
     def fullness(self) -> float:
         return self._dropped / 10
 
+    @property
+    def receive_buffer(self) -> int:
+        return 1000 - self._dropped
+
+    @property
+    def port(self) -> int:
+        return self.fileno()
+
     def stop(self) -> None:
         self.far.close()
         self._near.close()
@@ -104,3 +112,13 @@ def test_they_are_as_full_as_the_fullest(copies: Copies) -> None:
     copies.add(Socket(dropped=5), [1])
     copies.add(Socket(dropped=2), [3])
     assert copies.fullness() == 0.5
+
+
+def test_the_smallest_receive_buffer_is_told_and_the_port_of_each(copies: Copies) -> None:
+    assert copies.receive_buffer() is None and copies.ports() == []
+    sockets = [Socket(), Socket(dropped=300)]
+    for number, one in enumerate(sockets):
+        copies.add(one, [number])
+
+    assert copies.receive_buffer() == 700
+    assert copies.ports() == [one.port for one in sockets]

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -329,3 +330,14 @@ def test_fullness_is_the_share_of_the_receive_buffer_that_waits() -> None:
 
 def test_a_socket_that_is_not_the_kernels_has_dropped_nothing(kernel: Kernel) -> None:
     assert kernel.source.dropped_datagrams() == 0
+
+
+def test_a_buffer_that_rmem_max_has_capped_is_told_as_it_is() -> None:
+    """Without CAP_NET_ADMIN's SO_RCVBUFFORCE the kernel caps what is asked for, without a word."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)
+        opened.bind((0, 0))
+        source = NflogSource(opened, (), Kinds())
+
+        assert source.receive_buffer == int(Path("/proc/sys/net/core/rmem_max").read_text())
+        assert source.port == opened.getsockname()[0] != 0

@@ -1,0 +1,39 @@
+"""`ipsecmon doctor` of a router in a namespace, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from tests.netns.agent import IPSECMON, Agent
+from tests.netns.topology import Topology
+
+__all__ = ["Doctor"]
+
+LIMIT_S = 60  # the guest is slow
+
+
+class Doctor:
+    """The running agent of a router, and what the doctor says of it."""
+
+    def __init__(self, topology: Topology, agent: Agent) -> None:
+        self.topology = topology
+        self.agent = agent
+
+    def ask(self) -> tuple[int, dict[str, dict[str, Any]]]:
+        """Exit status, and the worst finding of each kind that is more than a note."""
+        name = self.topology.name("router")
+        argv = ["ip", "netns", "exec", name, *IPSECMON, "doctor", "--json", "-c", str(self.agent.config)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        told = json.loads(done.stdout)
+        assert told["router"] == "lab", done.stderr
+        findings = [one for one in told["findings"] if one["severity"] != "note" and one["kind"] != "clock"]
+        return done.returncode, {one["kind"]: one for one in reversed(findings)}
+
+    def kinds(self) -> dict[str, str]:
+        """Kind and severity; the clock is this machine's and nobody's to set."""
+        return {kind: one["severity"] for kind, one in self.ask()[1].items()}
+
+    def nft(self, text: str) -> None:
+        self.topology.run("router", "nft", "-f", "-", text=text)
