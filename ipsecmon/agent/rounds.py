@@ -15,6 +15,7 @@ from typing import Optional, Protocol
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.reconcile import reconciled
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
@@ -186,6 +187,7 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
+            batch = reconciled(batch, is_first=self.last_closed is None)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:
