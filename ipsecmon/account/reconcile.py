@@ -126,8 +126,9 @@ def reconcile_tunnel(
     passed = _passed_between(most, length_ns, skew_ns)
     skew = _skew(passed, most, max(octets, rule.octets))
     bounds = [_unread(mine, strangers, rule), _bridged(mine, rule)]
-    merged = _merged(packets - rule.packets, _together([*bounds, skew]))
-    if abs(packets - rule.packets) <= passed or any(one.least or one.most for one in bounds):
+    more = packets - rule.packets
+    merged = _merged(more, _together([*bounds, skew] if more >= 2 * passed else bounds))
+    if abs(more) <= passed or any(one.least or one.most for one in bounds):
         bounds.append(skew)
     return _explained(Reconciliation(key, Pair.SA_RULE, octets, rule.octets), bounds, merged)
 
@@ -145,7 +146,7 @@ def reconcile_parts(
 
 def _passed_between(packets: int, length_ns: int, skew_ns: int) -> int:
     """Packets between the readings of two meters, at both ends of the span: by the mean rate; or one."""
-    return max(1, _ceil(packets * 2 * skew_ns, max(length_ns, 2 * skew_ns)))
+    return max(1, _ceil(packets * 2 * skew_ns, max(length_ns, 2 * skew_ns, 1)))
 
 
 def _skew(passed: int, packets: int, octets: int) -> _Bound:
@@ -159,9 +160,7 @@ def _bridged(sas: Iterable[TunnelIncrement], rule: Increment) -> _Bound:
     return _Bound(Reason.BRIDGED, min(0, octets), max(0, octets))
 
 
-def _unread(
-    sas: Sequence[TunnelIncrement], strangers: Sequence[TunnelIncrement], rule: Increment
-) -> _Bound:
+def _unread(sas: Sequence[TunnelIncrement], strangers: Sequence[TunnelIncrement], rule: Increment) -> _Bound:
     """The truth is at most so much above what SAs told."""
     octets = sum(one.error_bound_octets for one in (*sas, *strangers)) + sum(one.octets for one in strangers)
     if any(one.unbounded_ends for one in (*sas, *strangers)):

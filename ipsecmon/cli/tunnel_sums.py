@@ -99,7 +99,7 @@ def tunnels_of(
     found: TunnelReport,
     named: Iterable[str],
     wire_octets: Mapping[_Place, int],
-    agreements: Mapping[_Place, Reconciliation] = {},  # noqa: B006 - read only
+    agreements: Mapping[_Place, Reconciliation] = {},
 ) -> list[Tunnel]:
     """Every one that the config names, then the others of the store, unnamed last."""
     rows: dict[str, list[TunnelRow]] = {name: [] for name in named}

@@ -1,4 +1,4 @@
-"""SAs and the rules inside, on real ESP: they agree, and where GRO merges packets that is what explains it."""
+"""SAs and the rules inside, on real ESP: they agree, or it is GRO, which merges packets, that explains it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,10 @@ def test_packets_that_gro_merged_inside_are_explained_to_the_octet(topology: Top
     merged = inbound["packets"] - row["packets"]
     assert merged > 0, "GRO has merged nothing"
     agreement = inbound["agreement"]
-    assert (agreement["word"], agreement["reason"], agreement["unexplained_octets"]) == ("explained", "gro", 0)
+    assert (agreement["word"], agreement["reason"], agreement["unexplained_octets"]) == (
+        "explained",
+        "gro",
+        0,
+    )
     assert agreement["explained_octets"] == merged * 52  # IPv4 20, TCP 20, timestamps 12
     assert row["agreement"]["word"] == "agree"

@@ -85,9 +85,7 @@ def test_skew_leaves_nothing_in_a_sum_that_ends_at_rest(sizes: list[int], late: 
     second = [size for size, is_late in zip(sizes, late) if is_late]
     sas = TunnelIncrement(TunnelKey("VPN", "a", IN), sum(sizes), len(sizes))
     rules = [Increment(VPN, sum(part), len(part)) for part in (first, second)]
-    apart = [
-        reconcile_tunnel(VPN, ones, rule, 10 * NS) for ones, rule in zip(([sas], []), rules)
-    ]
+    apart = [reconcile_tunnel(VPN, ones, rule, 10 * NS) for ones, rule in zip(([sas], []), rules)]
     together = reconcile_tunnel(VPN, [sas], Increment(VPN, sum(sizes), len(sizes)), 20 * NS)
     assert sum(one.difference_octets for one in apart) == together.difference_octets == 0
     assert together.word is Word.AGREE

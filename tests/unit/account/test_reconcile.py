@@ -1,4 +1,4 @@
-"""Two meters of the same packets: what agrees, what is explained and by what, what is wrong and by how much."""
+"""Two meters of the same packets: what agrees, what is explained by what, what is wrong by how much."""
 
 from __future__ import annotations
 

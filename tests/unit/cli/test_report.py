@@ -46,7 +46,11 @@ def store(tmp_path: Path, zone: Zone) -> Iterator[Path]:
     folder = tmp_path / "store"
     with opened(folder) as made:
         for after_s in range(0, HOUR_S, 600):
-            rows = (Increment(WEB, 1000, 10, 1000, 9, 1), Increment(VPN, 5, 1, 5, 1), Increment(NIC, 1140, 10))
+            rows = (
+                Increment(WEB, 1000, 10, 1000, 9, 1),
+                Increment(VPN, 5, 1, 5, 1),
+                Increment(NIC, 1140, 10),
+            )
             commit(made, batch(after_s, *rows, length_s=600))
     yield folder
 
