@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import NamedTuple, Optional
 
 from ipsecmon.model import (
-    Batch,
     CounterKey,
     Direction,
     Increment,
@@ -35,7 +34,6 @@ __all__ = [
     "reconcile_copies",
     "reconcile_parts",
     "reconcile_tunnel",
-    "reconciled",
 ]
 
 SKEW_NS = 20_000_000  # between the readings of two meters of one round: some ms, and room for bursts
@@ -56,14 +54,6 @@ class _Bound(NamedTuple):
     reason: Reason
     least: int
     most: int
-
-
-def reconciled(batch: Batch, is_first: bool = False) -> Batch:
-    """With its agreement; of pairs of which one says something. is_first: since the agent's start."""
-    skew_ns = START_NS if is_first else SKEW_NS
-    found = reconcile(batch.increments, batch.tunnels, batch.end_ns - batch.start_ns, skew_ns)
-    told = (one for one in found if one.reason is not Reason.NO_COUNTER)
-    return replace(batch, reconciliations=tuple(told))
 
 
 def range_skew_ns(length_ns: int) -> int:

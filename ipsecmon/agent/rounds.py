@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
+from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
-from ipsecmon.account.reconcile import reconciled
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
@@ -107,6 +107,7 @@ class Rounds:
         self._store_failed = False
         self._source_failed = False
         self.last_closed: Optional[Batch] = None
+        self._agreement = Agreement()
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
@@ -187,7 +188,7 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
-            batch = reconciled(batch, is_first=self.last_closed is None)
+            batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:
@@ -198,6 +199,7 @@ class Rounds:
         parts.counts.mark_reported(counted)
         parts.ledger.close()
         parts.tunnels.close()
+        self._agreement.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -12,10 +12,8 @@ from ipsecmon.account.reconcile import (
     reconcile_copies,
     reconcile_parts,
     reconcile_tunnel,
-    reconciled,
 )
 from ipsecmon.model import (
-    Batch,
     CounterKey,
     Direction,
     Increment,
@@ -173,25 +171,6 @@ def test_peers_are_summed_and_directions_are_not() -> None:
         (OUT, Pair.SA_RULE): 7,
     }
     assert {one.word for one in found} == {Word.AGREE}
-
-
-def test_a_batch_says_nothing_of_what_stood_still_nor_of_what_has_one_meter() -> None:
-    nic = Increment(CounterKey("eth1", IN, ObservationPoint.NIC), 100, 1)
-    batch = Batch("gw", 0, 10 * NS, (Increment(WEB, 0, 0), nic), tunnels=(sas(100, 1),))
-    assert reconciled(batch).reconciliations == ()
-
-
-def test_the_first_interval_has_more_skew() -> None:
-    """Rules count as soon as they stand, SAs when they are first read."""
-    rule = Increment(VPN, 100_000, 100)
-    batch = Batch("gw", 0, 10 * NS, (rule,), tunnels=(sas(90_000, 90),))
-
-    def word(is_first: bool) -> Word:
-        return next(
-            one.word for one in reconciled(batch, is_first).reconciliations if one.pair is Pair.SA_RULE
-        )
-
-    assert (word(False), word(True)) == (Word.DISAGREE, Word.EXPLAINED)
 
 
 @pytest.mark.parametrize(("length_s", "skew_s"), [(0, 0.02), (10, 0.1), (3600, 1), (10**7, 1)])
