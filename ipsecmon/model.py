@@ -28,10 +28,14 @@ __all__ = [
     "Increment",
     "ObservationPoint",
     "Packets",
+    "Pair",
     "Reading",
+    "Reason",
+    "Reconciliation",
     "SelfMeasurement",
     "TunnelIncrement",
     "TunnelKey",
+    "Word",
 ]
 
 
@@ -54,6 +58,34 @@ class ObservationPoint(str, enum.Enum):
     INNER = "inner"  # plaintext of a tunnel, before encryption or after decryption
     PAYLOAD = "payload"  # transport mode as the SA counts it: without the IP header
     NIC = "nic"  # the interface's own counter: octets with link headers, packets are frames
+
+
+class Pair(str, enum.Enum):
+    """Which two meters were compared: the first is expected of the second."""
+
+    RULE_NFLOG = "rule-nflog"  # the kernel counter on a rule, and the header copies of that rule
+    SA_RULE = "sa-rule"  # SAs of a tunnel, and the counter on its inner rule
+    NIC_PARTS = "nic-parts"  # the interface's own counter, and the parts of the line with their terms
+
+
+class Word(str, enum.Enum):
+    """What two meters say of each other, in one word for people."""
+
+    AGREE = "agree"
+    EXPLAINED = "explained"
+    DISAGREE = "disagree"
+
+
+class Reason(str, enum.Enum):
+    """Why two meters differ though neither is wrong."""
+
+    GRO = "gro"  # packets merged by GRO or not yet cut by GSO: the rule saw one header of many
+    FRAGMENTS = "fragments"  # the SA counts fragments, the rule the whole packet
+    LOSS = "loss"  # header copies were lost
+    BRIDGED = "bridged"  # passed while no agent ran
+    SKEW = "skew"  # the two meters were not read at the same moment
+    ERROR_BOUND = "error-bound"  # an SA ended with no last reading, or nobody knows its direction
+    NO_COUNTER = "no-counter"  # there is no second meter
 
 
 class CounterKey(NamedTuple):
@@ -156,6 +188,37 @@ class TunnelIncrement:
 
 
 @dataclass(frozen=True)
+class Reconciliation:
+    """What two meters say of the same packets over one span.
+
+    Octets of IP packets by the first meter and the second. explained_octets: of their difference, as much
+    as reason covers. lost_packets: copies that are certainly lost.
+    """
+
+    key: CounterKey
+    pair: Pair
+    expected_octets: int
+    seen_octets: int
+    lost_packets: int = 0
+    explained_octets: int = 0
+    reason: Optional[Reason] = None
+
+    @property
+    def difference_octets(self) -> int:
+        return self.expected_octets - self.seen_octets
+
+    @property
+    def unexplained_octets(self) -> int:
+        return self.difference_octets - self.explained_octets
+
+    @property
+    def word(self) -> Word:
+        if self.unexplained_octets:
+            return Word.DISAGREE
+        return Word.EXPLAINED if self.explained_octets or self.reason else Word.AGREE
+
+
+@dataclass(frozen=True)
 class SelfMeasurement:
     """One number of the agent about itself: what happened in the interval, or a level at its end."""
 
@@ -186,6 +249,7 @@ class Batch:
     self_measurements: tuple[SelfMeasurement, ...] = ()
     tunnels: tuple[TunnelIncrement, ...] = ()
     xfrm_errors: tuple[tuple[str, int], ...] = ()
+    reconciliations: tuple[Reconciliation, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
+from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.agent.observe import Counters, ResourceUse
@@ -110,6 +111,7 @@ class Rounds:
         self._store_failed = False
         self._source_failed = False
         self.last_closed: Optional[Batch] = None
+        self._agreement = Agreement()
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
@@ -190,6 +192,7 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
+            batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:
@@ -200,6 +203,7 @@ class Rounds:
         parts.counts.mark_reported(counted)
         parts.ledger.close()
         parts.tunnels.close()
+        self._agreement.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -17,10 +17,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ipsecmon.cli.agreement import agreement_line, describe_agreement
 from ipsecmon.cli.ranges import Range, iso_time, local_span
 from ipsecmon.cli.render import POINTS, number, wide_console
 from ipsecmon.cli.report_tunnels import describe_tunnels, sum_directions, tunnel_section
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, Pair, Reconciliation
 from ipsecmon.store import Report, ReportRow
 
 __all__ = ["NUMBERS", "Answer", "print_csv", "print_json", "print_table"]
@@ -41,16 +42,20 @@ _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packet
 
 @dataclass(frozen=True)
 class Answer:
-    """note: where the range could not be cut exactly, in words; empty where it was."""
+    """note: where the range could not be cut exactly, in words; empty where it was. agreements: of its
+    counters and tunnels.
+    """
 
     router: str
     asked: Range
     found: Report
     note: str
+    agreements: Sequence[Reconciliation] = ()
 
 
 def print_json(answer: Answer) -> None:
     found = answer.found
+    told = {(one.key, one.pair): one for one in answer.agreements}
     document = {
         "router": answer.router,
         "start": iso_time(found.start_ns),
@@ -60,9 +65,16 @@ def print_json(answer: Answer) -> None:
         "clock_steps": [
             {"from": iso_time(one.from_ns), "to": iso_time(one.to_ns)} for one in found.clock_steps
         ],
-        "counters": [_counter(row) for row in found.rows if row.key.observed_at is not ObservationPoint.NIC],
+        "counters": [
+            {**_counter(row), "agreement": describe_agreement(told.get((row.key, Pair.RULE_NFLOG)))}
+            for row in found.rows
+            if row.key.observed_at is not ObservationPoint.NIC
+        ],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
-        "tunnels": describe_tunnels(found.tunnels),
+        "tunnels": [
+            {**one, "agreement": describe_agreement(told.get((_inside(one), Pair.SA_RULE)))}
+            for one in describe_tunnels(found.tunnels)
+        ],
     }
     click.echo(json.dumps(document, indent=2))
 
@@ -98,6 +110,9 @@ def print_table(answer: Answer, lines: set[str]) -> None:
     if found.tunnels:
         console.print()
         console.print(tunnel_section(found.tunnels))
+    said = agreement_line(answer.agreements)
+    if said:
+        console.print(Text(said, style="yellow" if "disagree" in said else ""), soft_wrap=True)
 
 
 def _counter(row: ReportRow) -> dict[str, Any]:
@@ -108,6 +123,10 @@ def _counter(row: ReportRow) -> dict[str, Any]:
         "observed_at": row.key.observed_at.value,
         **numbers,
     }
+
+
+def _inside(tunnel: dict[str, Any]) -> CounterKey:
+    return CounterKey(tunnel["name"], Direction(tunnel["direction"]), ObservationPoint.INNER)
 
 
 def _nic(row: ReportRow) -> dict[str, Any]:

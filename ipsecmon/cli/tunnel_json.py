@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import click
 
+from ipsecmon.cli.agreement import describe_agreement
 from ipsecmon.cli.ranges import iso_time
 from ipsecmon.cli.tunnel_notes import tunnel_notes
 from ipsecmon.cli.tunnel_sums import Tunnel, Way
@@ -71,6 +72,7 @@ def _way(way: Way, seconds: float) -> dict[str, Any]:
     return {
         **describe_total(way.total),
         "wire_octets": way.wire_octets,
+        "agreement": describe_agreement(way.agreement),
         "bits_per_s": _rounded(way.bits_per_s(seconds), 1),
         "packets_per_s": _rounded(way.packets_per_s(seconds), 1),
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ipsecmon.cli.agreement import render_difference
 from ipsecmon.cli.tunnel_sums import Tunnel, Way
-from ipsecmon.model import Direction
+from ipsecmon.model import Direction, Word
 from ipsecmon.units import render_octets
 
 __all__ = ["tunnel_notes"]
@@ -25,6 +26,7 @@ def tunnel_notes(tunnel: Tunnel) -> list[str]:
         *_path(tunnel),
         *_derived(tunnel),
         *_wire(tunnel),
+        *_disagreement(tunnel),
     ]
 
 
@@ -89,6 +91,12 @@ def _wire(tunnel: Tunnel) -> Iterator[str]:
             "fewer octets on the line than inside: its ESP goes another way, or is decrypted before "
             "rules see it (esp4_offload, esp6_offload)"
         )
+
+
+def _disagreement(tunnel: Tunnel) -> Iterator[str]:
+    for direction, way in tunnel.ways.items():
+        if way.agreement and way.agreement.word is Word.DISAGREE:
+            yield f"meters disagree {_WAYS[direction]}: {render_difference(way.agreement)}"
 
 
 def _sas(number: int) -> str:

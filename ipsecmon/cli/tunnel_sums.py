@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Optional
 
-from ipsecmon.model import OTHER_PEERS, UNKNOWN_PEER, UNNAMED, Direction, TunnelIncrement, TunnelKey
+from ipsecmon.model import (
+    OTHER_PEERS,
+    UNKNOWN_PEER,
+    UNNAMED,
+    Direction,
+    Reconciliation,
+    TunnelIncrement,
+    TunnelKey,
+)
 from ipsecmon.store import TunnelReport, TunnelRow
 
 __all__ = ["Tunnel", "Way", "sum_increments", "tunnels_of"]
@@ -15,6 +23,7 @@ __all__ = ["Tunnel", "Way", "sum_increments", "tunnels_of"]
 _LATEST = ("last_used_s", "added_s")
 _SUMS = tuple(one.name for one in fields(TunnelIncrement) if one.name not in ("key", *_LATEST))
 _WORDS = (OTHER_PEERS, UNKNOWN_PEER)
+_Place = tuple[str, Direction]
 
 
 @dataclass(frozen=True)
@@ -22,11 +31,13 @@ class Way:
     """One direction of a tunnel. total, last: as in TunnelRow, peers summed.
 
     wire_octets: on the line over the same time; None where no counter of the line has this tunnel alone.
+    agreement: of its SAs and its rule inside; None where nothing passed or it is not known.
     """
 
     total: TunnelIncrement
     last: TunnelIncrement
     wire_octets: Optional[int]
+    agreement: Optional[Reconciliation] = None
 
     def bits_per_s(self, seconds: float) -> Optional[float]:
         """In the newest interval, of so many seconds; without what passed before it, while no agent ran."""
@@ -85,7 +96,10 @@ class Tunnel:
 
 
 def tunnels_of(
-    found: TunnelReport, named: Iterable[str], wire_octets: Mapping[tuple[str, Direction], int]
+    found: TunnelReport,
+    named: Iterable[str],
+    wire_octets: Mapping[_Place, int],
+    agreements: Mapping[_Place, Reconciliation] = {},
 ) -> list[Tunnel]:
     """Every one that the config names, then the others of the store, unnamed last."""
     rows: dict[str, list[TunnelRow]] = {name: [] for name in named}
@@ -93,7 +107,7 @@ def tunnels_of(
         rows.setdefault(row.total.key.tunnel, []).append(row)
     if UNNAMED in rows:
         rows[UNNAMED] = rows.pop(UNNAMED)
-    return [_tunnel(name, ones, wire_octets) for name, ones in rows.items()]
+    return [_tunnel(name, ones, wire_octets, agreements) for name, ones in rows.items()]
 
 
 def sum_increments(key: TunnelKey, ones: Sequence[TunnelIncrement]) -> TunnelIncrement:
@@ -104,7 +118,12 @@ def sum_increments(key: TunnelKey, ones: Sequence[TunnelIncrement]) -> TunnelInc
     return replace(total, last_used_s=_latest("last_used_s", ones), added_s=_latest("added_s", alive))
 
 
-def _tunnel(name: str, rows: Sequence[TunnelRow], wire_octets: Mapping[tuple[str, Direction], int]) -> Tunnel:
+def _tunnel(
+    name: str,
+    rows: Sequence[TunnelRow],
+    wire_octets: Mapping[_Place, int],
+    agreements: Mapping[_Place, Reconciliation],
+) -> Tunnel:
     ways = {}
     for direction in Direction:
         ones = [row for row in rows if row.total.key.direction is direction]
@@ -112,7 +131,8 @@ def _tunnel(name: str, rows: Sequence[TunnelRow], wire_octets: Mapping[tuple[str
         total = sum_increments(key, [row.total for row in ones])
         if direction is not Direction.UNKNOWN or total.packets or total.sas or total.unseen_ends:
             last = sum_increments(key, [row.last for row in ones])
-            ways[direction] = Way(total, last, wire_octets.get((name, direction)))
+            place = (name, direction)
+            ways[direction] = Way(total, last, wire_octets.get(place), agreements.get(place))
     return Tunnel(name, _peers([row.total for row in rows]), _rekeys([row.total for row in rows]), ways)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Optional
 
 import click
 
+from ipsecmon.agent.agreement import agreements
 from ipsecmon.cli.closing import close_interval, now_option
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.render import wide_console
@@ -15,10 +17,10 @@ from ipsecmon.cli.tunnel_json import print_json
 from ipsecmon.cli.tunnel_sums import tunnels_of
 from ipsecmon.cli.tunnel_table import Answer, print_table
 from ipsecmon.config import Config, load
-from ipsecmon.model import Direction, ObservationPoint
-from ipsecmon.store import TunnelReport, report, tunnel_report
+from ipsecmon.model import Direction, ObservationPoint, Pair, Reconciliation
+from ipsecmon.store import Report, TunnelReport, report, tunnel_report
 
-__all__ = ["tunnels_command", "wire_octets"]
+__all__ = ["sa_agreements", "tunnels_command", "wire_octets"]
 
 _NS = 10**9
 _DAY_NS = 86400 * _NS
@@ -50,20 +52,35 @@ def wire_octets(folder: Path, found: TunnelReport, tolerance_ns: int) -> Mapping
 
     Nothing where history cannot be cut to that time: it counted the line before it counted tunnels.
     """
+    history = _history(folder, found, tolerance_ns)
+    rows = [row for row in history.rows if row.key.observed_at is ObservationPoint.WIRE] if history else []
+    return {(row.key.name, row.key.direction): row.octets for row in rows}
+
+
+def sa_agreements(
+    folder: Path, found: TunnelReport, tolerance_ns: int
+) -> Mapping[tuple[str, Direction], Reconciliation]:
+    """Whether the rules inside saw what SAs counted, by tunnel and direction, over the same time."""
+    history = _history(folder, found, tolerance_ns)
+    told = agreements(history) if history else []
+    return {(one.key.name, one.key.direction): one for one in told if one.pair is Pair.SA_RULE}
+
+
+def _history(folder: Path, found: TunnelReport, tolerance_ns: int) -> Optional[Report]:
     if found.start_ns == found.last_end_ns:
-        return {}
+        return None
     for start_ns in (found.start_ns // _DAY_NS * _DAY_NS, found.start_ns):
         history = report(folder, start_ns, found.last_end_ns)
         shifts = (history.start_ns - found.start_ns, history.end_ns - found.last_end_ns)
         if max(map(abs, shifts)) <= tolerance_ns:
-            rows = [row for row in history.rows if row.key.observed_at is ObservationPoint.WIRE]
-            return {(row.key.name, row.key.direction): row.octets for row in rows}
-    return {}
+            return history
+    return None
 
 
 def _answer(config: Config, folder: Path) -> Answer:
     found = tunnel_report(folder)
     named = [counter.name for counter in config.counters if counter.ipsec is not None]
     on_the_line = wire_octets(folder, found, config.interval_s * _NS)
-    tunnels = tunnels_of(found, named, on_the_line)
+    agreed = sa_agreements(folder, found, config.interval_s * _NS)
+    tunnels = tunnels_of(found, named, on_the_line, agreed)
     return Answer(config.router, found, tunnels, int(time.time()), config.interval_s)

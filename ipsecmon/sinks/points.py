@@ -8,6 +8,8 @@ falls on the same series and time and changes nothing.
     counter      router, counter, direction, observed_at    octets, packets
     meter        router, counter, direction, observed_at    METER_FIELDS
     interface    router, interface, direction               octets, frames
+    agreement    router, counter, direction, observed_at,   AGREEMENT_FIELDS
+                 pair
     agent        router, component, kind                    value
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
@@ -20,11 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecmon.model import Batch, Increment, ObservationPoint
+from ipsecmon.model import Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
-__all__ = ["METER_FIELDS", "SeriesPoint", "points_of"]
+__all__ = ["AGREEMENT_FIELDS", "METER_FIELDS", "SeriesPoint", "points_of"]
 
 METER_FIELDS = (
     "nflog_octets",
@@ -34,6 +36,7 @@ METER_FIELDS = (
     "bridged_octets",
     "bridged_packets",
 )
+AGREEMENT_FIELDS = ("expected", "seen", "lost", "explained", "unexplained", "agrees")
 
 
 def points_of(batch: Batch) -> list[SeriesPoint]:
@@ -42,6 +45,7 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
     points.extend(points_of_tunnels(batch))
+    points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
     for own in batch.self_measurements:
         tags = {"router": batch.router, "component": own.component, "kind": own.kind}
         points.append(SeriesPoint("agent", tags, {"value": own.value}, batch.start_ns))
@@ -52,16 +56,33 @@ def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesP
     if increment.key.observed_at is ObservationPoint.NIC:
         yield _interface_point(batch, increment)
         return
-    tags = {
-        "router": batch.router,
-        "counter": increment.key.name,
-        "direction": increment.key.direction.value,
-        "observed_at": increment.key.observed_at.value,
-    }
+    tags = _tags(batch, increment.key)
     fields = {"octets": increment.octets, "packets": increment.packets}
     yield SeriesPoint("counter", tags, fields, batch.start_ns)
     meter = {name: getattr(increment, name) for name in METER_FIELDS}
     yield SeriesPoint("meter", tags, meter, batch.start_ns)
+
+
+def _agreement_point(batch: Batch, one: Reconciliation) -> SeriesPoint:
+    numbers = (
+        one.expected_octets,
+        one.seen_octets,
+        one.lost_packets,
+        one.explained_octets,
+        one.unexplained_octets,
+        int(one.word is not Word.DISAGREE),
+    )
+    tags = {**_tags(batch, one.key), "pair": one.pair.value}
+    return SeriesPoint("agreement", tags, dict(zip(AGREEMENT_FIELDS, numbers)), batch.start_ns)
+
+
+def _tags(batch: Batch, key: CounterKey) -> dict[str, str]:
+    return {
+        "router": batch.router,
+        "counter": key.name,
+        "direction": key.direction.value,
+        "observed_at": key.observed_at.value,
+    }
 
 
 def _interface_point(batch: Batch, increment: Increment) -> SeriesPoint:

@@ -21,4 +21,12 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         return batch
     chosen = tuple(increment for increment in batch.increments if increment.key.name in counters)
     tunnels = tuple(one for one in batch.tunnels if one.key.tunnel in counters)
-    return replace(batch, increments=chosen, self_measurements=(), tunnels=tunnels, xfrm_errors=())
+    agreement = tuple(one for one in batch.reconciliations if one.key.name in counters)
+    return replace(
+        batch,
+        increments=chosen,
+        self_measurements=(),
+        tunnels=tunnels,
+        xfrm_errors=(),
+        reconciliations=agreement,
+    )

@@ -1,9 +1,11 @@
 """A Batch as compact JSON, for the spool only: sinks have formats of their own.
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
- [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …]];
+ [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
+ [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Without tunnels and errors the last two are left out too.
+and trailing zeros (of times, null) are left out. Of the last three lists, those that end it empty are left
+out too, but tunnels and errors come together.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from ipsecmon.model import (
     Direction,
     Increment,
     ObservationPoint,
+    Pair,
+    Reason,
+    Reconciliation,
     SelfMeasurement,
     TunnelIncrement,
     TunnelKey,
@@ -39,8 +44,10 @@ def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
     document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors:
+    if batch.tunnels or batch.xfrm_errors or batch.reconciliations:
         document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
+    if batch.reconciliations:
+        document.append([_encode_reconciliation(one) for one in batch.reconciliations])
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -74,9 +81,16 @@ def _encode_tunnel(one: TunnelIncrement) -> list[object]:
     return [key.tunnel, key.peer, key.direction.value, *numbers]
 
 
+def _encode_reconciliation(one: Reconciliation) -> list[object]:
+    names = (one.key.name, one.key.direction.value, one.key.observed_at.value, one.pair.value)
+    numbers = (one.expected_octets, one.seen_octets, one.lost_packets, one.explained_octets)
+    return [*names, *numbers, one.reason.value if one.reason else None]
+
+
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
-    tunnels, errors = more or ([], [])
+    tunnels, errors, *others = more or ([], [])
+    (reconciliations,) = others or ([],)
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -85,6 +99,7 @@ def _batch(document: Any) -> Batch:
         tuple(_self_measurement(item) for item in _list(own)),
         tuple(_tunnel(item) for item in _list(tunnels)),
         tuple(_error(item) for item in _list(errors)),
+        tuple(_reconciliation(item) for item in _list(reconciliations)),
     )
 
 
@@ -108,6 +123,20 @@ def _tunnel(item: Any) -> TunnelIncrement:
         for name, number in zip(_TUNNEL, numbers)
     }
     return TunnelIncrement(TunnelKey(_text(tunnel), _text(peer), Direction(_text(direction))), **values)
+
+
+def _reconciliation(item: Any) -> Reconciliation:
+    name, direction, observed_at, pair, *numbers, reason = _list(item)
+    expected, seen, lost, explained = (_integer(number) for number in numbers)
+    return Reconciliation(
+        CounterKey(_text(name), Direction(_text(direction)), ObservationPoint(_text(observed_at))),
+        Pair(_text(pair)),
+        expected,
+        seen,
+        lost,
+        explained,
+        None if reason is None else Reason(_text(reason)),
+    )
 
 
 def _error(item: Any) -> tuple[str, int]:

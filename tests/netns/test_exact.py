@@ -109,6 +109,18 @@ def test_copies_equal_the_kernel_counters_with_nothing_lost_or_pending(lab: Lab)
         assert (row["lost_packets"], row["pending_packets"], row["bridged_packets"]) == (0, 0, 0)
 
 
+def test_the_meters_are_said_to_agree_of_every_counter_and_interval(lab: Lab) -> None:
+    for row in lab.agent.counters(now=False).values():
+        assert row["agreement"] is None if not row["packets"] else row["agreement"]["word"] == "agree"
+    assert lab.agent.call("report").splitlines()[-1] == "meters agree"
+
+    fields = "sum(expected) AS expected, sum(seen) AS seen, min(agrees) AS agrees"
+    of_the_line = "WHERE counter = 'T1' AND direction = 'in'"
+    (total,) = lab.influxd.rows(f"SELECT {fields} FROM agreement {of_the_line}", "direct")
+    line = line_of(lab.sent, "in")
+    assert (total["expected"], total["seen"], total["agrees"]) == (line.octets, line.octets, 1)
+
+
 def test_the_line_and_its_link_headers_are_what_the_nic_counted(lab: Lab) -> None:
     nic = {row["direction"]: row for row in lab.agent.report(now=False)["interfaces"]}
 

@@ -23,6 +23,9 @@ from ipsecmon.model import (
     Direction,
     Increment,
     ObservationPoint,
+    Pair,
+    Reason,
+    Reconciliation,
     SelfMeasurement,
     TunnelIncrement,
     TunnelKey,
@@ -67,6 +70,15 @@ batches = st.builds(
     st.lists(st.builds(SelfMeasurement, st.text(), st.text(), integers)).map(tuple),
     st.lists(tunnels).map(tuple),
     st.lists(st.tuples(st.text(), integers)).map(tuple),
+    st.lists(
+        st.builds(
+            Reconciliation,
+            keys,
+            st.sampled_from(Pair),
+            *[integers] * 4,
+            st.none() | st.sampled_from(Reason),
+        )
+    ).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

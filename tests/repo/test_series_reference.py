@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ipsecmon.agent.doctor import KINDS
-from ipsecmon.sinks.points import METER_FIELDS
+from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
 from ipsecmon.wire.packet import ODD_KINDS
 
@@ -31,6 +31,10 @@ def test_every_kind_that_is_counted_is_documented_and_no_other() -> None:
 
 def test_every_field_of_the_meters_is_documented() -> None:
     assert " ".join(METER_FIELDS) in REFERENCE
+
+
+def test_every_field_of_an_agreement_is_documented() -> None:
+    assert " ".join(AGREEMENT_FIELDS) in REFERENCE
 
 
 def test_every_number_of_a_tunnel_and_every_kind_of_event_is_documented() -> None:

@@ -46,7 +46,11 @@ def store(tmp_path: Path, zone: Zone) -> Iterator[Path]:
     folder = tmp_path / "store"
     with opened(folder) as made:
         for after_s in range(0, HOUR_S, 600):
-            rows = (Increment(WEB, 1000, 10, 1000, 9, 1), Increment(VPN, 5, 1), Increment(NIC, 1140, 10))
+            rows = (
+                Increment(WEB, 1000, 10, 1000, 9, 1),
+                Increment(VPN, 5, 1, 5, 1),
+                Increment(NIC, 1140, 10),
+            )
             commit(made, batch(after_s, *rows, length_s=600))
     yield folder
 
@@ -76,6 +80,16 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "pending_packets": 0,
         "bridged_octets": 0,
         "bridged_packets": 0,
+        "agreement": {
+            "word": "agree",
+            "reason": None,
+            "pair": "rule-nflog",
+            "expected_octets": 6000,
+            "seen_octets": 6000,
+            "lost_packets": 6,
+            "explained_octets": 0,
+            "unexplained_octets": 0,
+        },
     }
 
 
@@ -186,3 +200,30 @@ def test_a_clock_that_was_stepped_is_said(store: Path, config_file: Path) -> Non
     said = "the clock was set from 2024-10-04 03:00:10 CEST to 2024-10-04 02:50:10 CEST"
     assert said in answer["note"]
     assert said in run(config_file, "--day", "2024-10-04").stdout
+
+
+def test_the_last_line_of_a_table_says_whether_the_meters_agree(tmp_path: Path, config_file: Path) -> None:
+    folder = tmp_path / "store"
+    day = ("--day", "2024-10-04")
+    with opened(folder) as made:
+        commit(made, batch(0, Increment(WEB, 1000, 10, 1000, 10)))
+    assert run(config_file, *day).stdout.splitlines()[-1] == "meters agree"
+    with opened(folder) as made:
+        commit(made, batch(10, Increment(WEB, 1000, 10, 900, 9, lost_packets=1)))
+    explained = "meters agree, and where they differ it is explained: web in at wire (loss, 100 octets)"
+    assert run(config_file, *day).stdout.splitlines()[-1] == explained
+    with opened(folder) as made:
+        commit(made, batch(20, Increment(VPN, 5000, 10)))
+    wrong = "meters disagree: VPN-to-parent out at inner by 5,000 octets (rule-nflog)"
+    assert run(config_file, *day).stdout.splitlines()[-1] == wrong
+
+
+def test_a_tunnel_is_held_against_its_rule_inside(tmp_path: Path, config_file: Path) -> None:
+    key = TunnelKey("VPN-to-parent", "192.0.2.1", Direction.OUT)
+    with opened(tmp_path / "store") as made:
+        rule = Increment(VPN, 480, 5, 480, 5)
+        commit(made, replace(batch(0, rule), tunnels=(TunnelIncrement(key, octets=1000, packets=15),)))
+
+    (tunnel,) = json.loads(run(config_file, "--day", "2024-10-04", "--json").stdout)["tunnels"]
+    told = {name: tunnel["agreement"][name] for name in ("word", "reason", "explained_octets")}
+    assert told == {"word": "explained", "reason": "gro", "explained_octets": 520}

@@ -14,7 +14,7 @@ from ipsecmon.agent.control import NotRunning
 from ipsecmon.cli.main import cli
 from ipsecmon.cli.tunnel_table import Answer, print_table
 from ipsecmon.cli.tunnels import tunnels_command, wire_octets
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Pair, Reconciliation
 from ipsecmon.store import TunnelReport
 from tests.unit.cli.tunnel_cases import IN, NOW_S, NS, OUT, PARENT, START_NS, VPN, answer, found, row
 from tests.unit.store.store_cases import DAY_S, T0_S, WEB, batch, commit, opened
@@ -37,6 +37,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> TunnelReport:
     report = found(home, away, XfrmInNoStates=5)
     monkeypatch.setattr("ipsecmon.cli.tunnels.tunnel_report", lambda folder: report)
     monkeypatch.setattr("ipsecmon.cli.tunnels.wire_octets", lambda *of: {(VPN, IN): 7_700, (VPN, OUT): 5_500})
+    inside = CounterKey(VPN, IN, ObservationPoint.INNER)
+    agreed = {(VPN, IN): Reconciliation(inside, Pair.SA_RULE, 7_000, 6_000)}
+    monkeypatch.setattr("ipsecmon.cli.tunnels.sa_agreements", lambda *of: agreed)
     monkeypatch.setattr("ipsecmon.cli.tunnels.time.time", lambda: NOW_S)
     return report
 
@@ -63,6 +66,23 @@ def test_json_keeps_its_contract(told: TunnelReport, config_file: Path) -> None:
         "error_bound_octets": 600,
     }
     assert "unknown" not in tunnel
+
+
+def test_json_says_whether_sas_and_the_rule_inside_agree(told: TunnelReport, config_file: Path) -> None:
+    (tunnel,) = json.loads(run(config_file, "--json").stdout)["tunnels"]
+    assert tunnel["in"]["agreement"] == {
+        "word": "disagree",
+        "reason": None,
+        "pair": "sa-rule",
+        "expected_octets": 7_000,
+        "seen_octets": 6_000,
+        "lost_packets": 0,
+        "explained_octets": 0,
+        "unexplained_octets": 1_000,
+    }
+    assert tunnel["out"]["agreement"] is None
+    said = "its SAs counted more than its rule inside, and nothing explains 1,000 octets"
+    assert f"meters disagree inbound: {said}" in tunnel["notes"]
 
 
 def test_json_says_rates_ages_and_what_was_dropped(told: TunnelReport, config_file: Path) -> None:

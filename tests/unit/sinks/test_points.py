@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ipsecmon.model import Batch
+from dataclasses import replace
+
+from ipsecmon.model import Batch, Pair, Reason, Reconciliation
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
 
-from .samples import START_NS, VPN_IN, batch, increment
+from .samples import START_NS, VPN_IN, WEB_OUT, batch, increment
 
 TAGS = {"router": "hq-gw1", "counter": "VPN-to-parent", "direction": "in", "observed_at": "wire"}
 
@@ -25,6 +27,29 @@ def test_a_counter_gives_its_truth_and_beside_it_its_meter() -> None:
         "bridged_octets": 5,
         "bridged_packets": 6,
     }
+
+
+def test_an_agreement_says_in_octets_what_two_meters_make_of_the_same_packets() -> None:
+    explained = Reconciliation(VPN_IN, Pair.RULE_NFLOG, 1500, 1100, 1, 400, Reason.LOSS)
+    wrong = Reconciliation(VPN_IN, Pair.SA_RULE, 1500, 1100, 0, 100, Reason.SKEW)
+    told = replace(batch(), increments=(), self_measurements=(), reconciliations=(explained, wrong))
+    first, second = points_of(told)
+    assert (first.measurement, first.tags) == ("agreement", {**TAGS, "pair": "rule-nflog"})
+    assert first.fields == {
+        "expected": 1500,
+        "seen": 1100,
+        "lost": 1,
+        "explained": 400,
+        "unexplained": 0,
+        "agrees": 1,
+    }
+    assert (second.tags["pair"], second.fields["unexplained"], second.fields["agrees"]) == ("sa-rule", 300, 0)
+
+
+def test_a_sink_with_names_gets_the_agreement_of_these() -> None:
+    both = tuple(Reconciliation(key, Pair.RULE_NFLOG, 1, 1) for key in (VPN_IN, WEB_OUT))
+    chosen = select(replace(batch(), reconciliations=both), ("web",))
+    assert [one.key for one in chosen.reconciliations] == [WEB_OUT]
 
 
 def test_an_interface_is_a_measurement_of_its_own_without_a_meter() -> None:

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.model import Batch, Increment, SelfMeasurement, TunnelIncrement
+from ipsecmon.model import (
+    Batch,
+    Increment,
+    Pair,
+    Reason,
+    Reconciliation,
+    SelfMeasurement,
+    TunnelIncrement,
+)
 from ipsecmon.store.codec import decode_batch, encode_batch
 from tests.unit.store.store_cases import PARENT_IN, PARENT_OUT, VPN, WEB
 
@@ -55,6 +63,17 @@ def test_tunnels_and_errors_come_back_as_they_were() -> None:
     assert decode_batch(TUNNELS_TEXT) == WITH_TUNNELS
 
 
+def test_what_meters_say_of_each_other_comes_back() -> None:
+    gro = Reconciliation(VPN, Pair.SA_RULE, 1000, 480, 0, 520, Reason.GRO)
+    batch = replace(BATCH, reconciliations=(gro, Reconciliation(WEB, Pair.RULE_NFLOG, 5, 5)))
+    text = encode_batch(batch)
+    assert text == (
+        TEXT[:-1] + ',[],[],[["VPN-to-parent","out","inner","sa-rule",1000,480,0,520,"gro"],'
+        '["web","in","wire","rule-nflog",5,5,0,0,null]]]'
+    )
+    assert decode_batch(text) == batch
+
+
 def test_errors_without_tunnels_come_back() -> None:
     batch = replace(BATCH, xfrm_errors=(("XfrmInNoStates", 3),))
     assert decode_batch(encode_batch(batch)) == batch
@@ -74,6 +93,7 @@ def test_trailing_text_is_refused() -> None:
 
 INCREMENT = ["web", "in", "wire", 1000, 10]
 TUNNEL = ["vpn", "192.0.2.1", "in"]
+AGREEMENT = ["web", "in", "wire", "rule-nflog", 1, 1, 0, 0, None]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +121,12 @@ TUNNEL = ["vpn", "192.0.2.1", "in"]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], {}],
+        ["gw", 10, 20, [], [], [], [], [AGREEMENT[:-1]]],
+        ["gw", 10, 20, [], [], [], [], [[*AGREEMENT, 1]]],
+        ["gw", 10, 20, [], [], [], [], [[*AGREEMENT[:-1], "weather"]]],
+        ["gw", 10, 20, [], [], [], [], [[*AGREEMENT[:3], "sa-sa", 1, 1, 0, 0, None]]],
         ["gw", 10, 20, [], [], {}, []],
         ["gw", 10, 20, [], [], [], {}],
         ["gw", 10, 20, [], [], [TUNNEL[:2]], []],
