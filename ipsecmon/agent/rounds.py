@@ -51,6 +51,7 @@ class RuleReadings(Protocol):
 
 class InterfaceCounters(Protocol):
     def poll(self) -> list[Reading]: ...
+    def skew(self) -> list[Reading]: ...
 
 
 class Backlog(Protocol):
@@ -132,6 +133,7 @@ class Rounds:
             self._complain(error)
             raise
         self._source_failed = False
+        readings += parts.interfaces.skew()
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
         drained = self.drain()

@@ -8,6 +8,7 @@ falls on the same series and time and changes nothing.
     counter      router, counter, direction, observed_at    octets, packets
     meter        router, counter, direction, observed_at    METER_FIELDS
     interface    router, interface, direction               octets, frames
+    line_term    router, interface, direction, term         octets, packets
     agent        router, component, kind                    value
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecmon.model import Batch, Increment, ObservationPoint
+from ipsecmon.model import LINE_TERMS, Batch, Increment, ObservationPoint
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
@@ -52,6 +53,9 @@ def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesP
     if increment.key.observed_at is ObservationPoint.NIC:
         yield _interface_point(batch, increment)
         return
+    if increment.key.observed_at in LINE_TERMS:
+        yield _term_point(batch, increment)
+        return
     tags = {
         "router": batch.router,
         "counter": increment.key.name,
@@ -72,3 +76,14 @@ def _interface_point(batch: Batch, increment: Increment) -> SeriesPoint:
     }
     fields = {"octets": increment.octets, "frames": increment.packets}
     return SeriesPoint("interface", tags, fields, batch.start_ns)
+
+
+def _term_point(batch: Batch, increment: Increment) -> SeriesPoint:
+    tags = {
+        "router": batch.router,
+        "interface": increment.key.name,
+        "direction": increment.key.direction.value,
+        "term": increment.key.observed_at.value,
+    }
+    fields = {"octets": increment.octets, "packets": increment.packets}
+    return SeriesPoint("line_term", tags, fields, batch.start_ns)
