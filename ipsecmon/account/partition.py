@@ -1,9 +1,9 @@
 """The identity of the line: what its interface counted is the sum of its parts and of named terms.
 
-    interface octets = Σ parts + link-headers + fragment-headers + gro-headers + non-ip − qdisc-drops + unexplained
+    interface octets = Σ parts + Σ TERMS + unexplained
 
-In: sums over one and the same time, of one direction. Out: each term in octets where it is known, the bounds of
-those that are not, and one word. A term that is not known is None and never silently part of another: what
+In: sums over one and the same time, of one direction. Out: each term in octets where it is known, the bounds
+of those that are not, and one word. A term that is not known is None and never silently part of another: what
 remains is `unexplained`, and it either lies within the bounds (`explained`) or does not (`disagree`).
 """
 
@@ -59,7 +59,7 @@ class _Term(NamedTuple):
 class Identity:
     """terms, with `unexplained`, and the parts add up to the interface's octets; None adds nothing.
 
-    packets: of the terms that have some. bounds: of the terms that are not known or estimated, least and most.
+    packets: of the terms that have some. bounds: least and most of the terms that are not known or estimated.
     reasons: why it is not to the octet, in words.
     """
 
@@ -116,7 +116,9 @@ def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -
         terms={**{name: terms[name].octets for name in TERMS}, "unexplained": unexplained},
         packets=packets,
         bounds={name: (term.least, term.most) for name, term in open_terms.items()},
-        estimated=() if is_exact else tuple(name for name, one in open_terms.items() if one.octets is not None),
+        estimated=()
+        if is_exact
+        else tuple(name for name, one in open_terms.items() if one.octets is not None),
         unexplained=unexplained,
         agreement=agreement,
         reasons=() if is_exact else _reasons(agreement, over, (least, most), open_terms),
@@ -164,7 +166,9 @@ def _unseen(frames: int) -> _Term:
     if frames <= 0:
         return _Term(0, 0, 0)
     most = frames * LARGEST_PACKET
-    reason = f"{frames:,} frames that rules do not see: not IP (ARP, PPP control), or merged before them (GRO)"
+    reason = (
+        f"{frames:,} frames that rules do not see: not IP (ARP, PPP control), or merged before them (GRO)"
+    )
     return _Term(None, 0, most, reason)
 
 

@@ -1,4 +1,4 @@
-"""The line as the store knows it: its parts, and the identity that ties them to the interface's own counter."""
+"""The line as the store knows it: its parts, and what ties them to the interface's own counter."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class LineWay:
 
 @dataclass(frozen=True)
 class LineReport:
-    """start_ns, end_ns: what the totals cover; equal where nothing is recorded. seconds: of the newest interval."""
+    """start_ns, end_ns: what the totals cover; equal where nothing is recorded. seconds: of the newest
+    interval.
+    """
 
     line: Line
     ways: Mapping[Direction, LineWay]

@@ -1,4 +1,4 @@
-"""The line for people: each direction with its gauge, parts with bars, terms, and what is inside of tunnels."""
+"""The line for people: a gauge each direction, parts with bars, terms, and what is inside of tunnels."""
 
 from __future__ import annotations
 

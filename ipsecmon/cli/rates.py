@@ -48,7 +48,11 @@ def describe_rates(config: Config, seconds: float, found: dict[CounterKey, Rate]
     return {
         "router": config.router,
         "seconds": round(seconds, 3),
-        "counters": [_row(key, rate, _capacity(config, key, lines)) for key, rate in found.items() if key.observed_at not in LINE_TERMS],
+        "counters": [
+            _row(key, rate, _capacity(config, key, lines))
+            for key, rate in found.items()
+            if key.observed_at not in LINE_TERMS
+        ],
     }
 
 

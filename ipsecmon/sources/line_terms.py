@@ -1,7 +1,7 @@
 """Why an interface counts something else than the rules see: link headers, fragments, drops.
 
 In: one interface's link (rtnetlink(7)), its qdiscs (tc(8)) and /proc/net/snmp. Out: Readings at LINE_TERMS.
-Fragments of IPv4 are counted by network namespace, whatever interface they are on; those of IPv6 by interface.
+IPv4's fragments are counted by network namespace, whatever interface they are on; IPv6's by interface.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _ETHERNET, _LOOPBACK = 1, 772  # ARPHRD_*, linux/if_arp.h
 _ETHERNET_HEADER = 14
 _ROOT = 0xFFFFFFFF  # TC_H_ROOT
 _IPV4_HEADER, _IPV6_HEADER, _IPV6_FRAGMENT_HEADER = 20, 40, 8
-_UPPER_DEVICES = ("vlan", "bridge")  # count what comes in when the Ethernet header is off, what goes out with it
+_UPPER_DEVICES = (
+    "vlan",
+    "bridge",
+)  # count what comes in when the Ethernet header is off, what goes out with it
 _PROC = Path("/proc/self/net")
 
 
@@ -68,7 +71,9 @@ class LineTerms:
         more = four.get("FragCreates", 0) - four.get("FragOKs", 0)
         made, done = six.get("Ip6FragCreates", 0), six.get("Ip6FragOKs", 0)
         added = (_IPV6_HEADER + _IPV6_FRAGMENT_HEADER) * made - _IPV6_HEADER * done
-        yield self._rising(CounterKey(name, _OUT, point), birth, _IPV4_HEADER * more + added, more + made - done)
+        yield self._rising(
+            CounterKey(name, _OUT, point), birth, _IPV4_HEADER * more + added, more + made - done
+        )
         more = four.get("ReasmReqds", 0) - four.get("ReasmOKs", 0)
         yield self._rising(CounterKey(name, _IN, point), birth, _IPV4_HEADER * more, more)
 

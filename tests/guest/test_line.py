@@ -1,4 +1,4 @@
-"""`ipsecmon line` over real ESP: the line adds up to the octet, and the inside of the tunnel is in no part."""
+"""`ipsecmon line` over real ESP: it adds up to the octet, and the inside of the tunnel is in no part."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_esp_and_clear_traffic_are_the_interface_to_the_octet_and_the_inside_is_
 
 
 def test_esp_that_is_fragmented_is_a_term_of_the_line(topology: Topology, agent: Agent) -> None:
-    """Inner packets of 1500 octets may be fragmented on the way, so the router fragments the ESP around them."""
+    """Inner packets of 1500 octets that may be fragmented: the router fragments the ESP around them."""
     add_esp_tunnel(topology, TUNNEL)
     script = "import socket; s = socket.socket(2, 2); s.setsockopt(0, 10, 0)\n"  # IP_PMTUDISC_DONT
     script += f"for _ in range(20): s.sendto(bytes(1472), ('{FAR_LAN}', 9))"

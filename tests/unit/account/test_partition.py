@@ -1,4 +1,4 @@
-"""The identity of the line: exact where all is known, else within bounds that are told, else a disagreement."""
+"""The identity of the line: exact where all is known, else within bounds that are told, else no agreement."""
 
 from __future__ import annotations
 
