@@ -1,4 +1,4 @@
-"""/proc/net/snmp and /proc/net/dev_snmp6/INTERFACE as text: the kernel's counts of IP, by its names (proc(5)).
+"""/proc/net/snmp and /proc/net/dev_snmp6/INTERFACE as text: the kernel's counts of IP (proc(5)).
 
 The first has two lines a protocol, names and numbers, each after "Ip:"; the other a name and a number a line.
 """
