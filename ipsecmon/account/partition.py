@@ -105,7 +105,7 @@ def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]
 
 def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -> Identity:
     unexplained = over - sum(term.octets or 0 for term in terms.values())
-    open_terms = {name: term for name, term in terms.items() if (term.least, term.most) != (term.octets,) * 2}
+    open_terms = {name: term for name, term in terms.items() if term.least != term.most}
     is_exact = unexplained == 0 and packets["unexplained"] == 0 and not packets["qdisc-drops"]
     least, most = (sum(getattr(one, end) for one in terms.values()) for end in ("least", "most"))
     if is_exact:
@@ -133,9 +133,9 @@ def _reasons(
         return words
     least, most = ends
     if over > most:
-        beyond = f"the interface counted {over - most:,} octets more than parts and terms come to"
+        beyond = f"the interface counted {_number(over - most, 'octet')} more than parts and terms come to"
     else:
-        beyond = f"the interface counted {least - over:,} octets fewer than parts and terms come to"
+        beyond = f"the interface counted {_number(least - over, 'octet')} fewer than parts and terms come to"
     return (beyond, *words)
 
 
@@ -166,9 +166,7 @@ def _unseen(frames: int) -> _Term:
     if frames <= 0:
         return _Term(0, 0, 0)
     most = frames * LARGEST_PACKET
-    reason = (
-        f"{frames:,} frames that rules do not see: not IP (ARP, PPP control), or merged before them (GRO)"
-    )
+    reason = f"{_number(frames, 'frame')} not seen by rules: not IP (ARP, PPP control), or merged by GRO"
     return _Term(None, 0, most, reason)
 
 
@@ -182,7 +180,7 @@ def _drops(packets: int, offered: Volume) -> _Term:
     if not packets:
         return _Term(0, 0, 0)
     octets = round(packets * offered.octets / offered.packets) if offered.packets else 0
-    reason = f"{packets:,} packets were dropped by the queueing discipline, which does not tell their octets"
+    reason = f"{_number(packets, 'packet')} dropped by the queueing discipline, which tells no octets"
     return _Term(-octets, -packets * LARGEST_PACKET, -packets * SMALLEST_PACKET, reason)
 
 
@@ -192,3 +190,7 @@ def _skew(said: Volume) -> _Term:
     if not most:
         return _Term(0, 0, 0)
     return _Term(None, -most, most, f"interface and rules are read up to {said.octets:,} octets apart")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -12,7 +12,7 @@ from ipsecmon.config import Config, Line
 from ipsecmon.model import LINE_TERMS, CounterKey, Direction, ObservationPoint
 from ipsecmon.store import ReportRow, report, tunnel_report
 
-__all__ = ["LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
+__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)

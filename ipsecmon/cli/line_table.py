@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ipsecmon.agent.line import LinePart, LineReport, LineWay
+from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
 from ipsecmon.cli.gauges import bar
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
@@ -21,9 +22,9 @@ from ipsecmon.units import render_octets, render_rate
 
 __all__ = ["print_line"]
 
-_NAME_WIDTH, _NARROW_NAME_WIDTH = 24, 16
+_NAME_WIDTH, _NARROW_NAME_WIDTH = 24, 18
 _NARROW = 100
-_FIXED_WIDTH = 62  # of a row without its name and bar
+_FIXED_WIDTH = 46  # of a row without its name and bar
 _LONGEST_BAR = 40
 _FULL, _BUSY = 0.9, 0.7  # of the capacity
 _HEADINGS = {Direction.IN: "in", Direction.OUT: "out, as offered to the queue"}
@@ -75,8 +76,12 @@ def print_line(found: LineReport, tunnels: Answer, console: Console, in_bits: Op
 def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, console: Console) -> None:
     console.print(_head(direction, way, seconds, look))
     console.print(_parts(way, seconds, look))
-    for text in _identity(way, look):
-        console.print(text)
+    console.print(_sum(way))
+    identity = way.identity
+    said = Text("  parts and interface ", style="dim")
+    console.print(said.append(_WORDS[identity.agreement.value], style=_STYLES[identity.agreement.value]))
+    for reason in identity.reasons:
+        console.print(Padding(Text(reason, style="dim"), (0, 0, 0, 4)))
 
 
 def _head(direction: Direction, way: LineWay, seconds: float, look: _Look) -> Text:
@@ -113,26 +118,32 @@ def _part(part: LinePart, share: float, seconds: float, look: _Look) -> Iterator
     yield number(part.total.packets)
 
 
-def _identity(way: LineWay, look: _Look) -> Iterator[Text]:
-    """The sum, term by term, and the word for it."""
+def _sum(way: LineWay) -> Table:
+    """From the parts to the interface, term by term; those that are 0 are left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    table.add_row("  parts", f"{way.total.octets:,}", "octets", style="dim")
     identity = way.identity
-    summed = f"  {way.total.octets:,} in parts" + "".join(_summands(identity.terms, identity.estimated))
-    yield Text(f"{summed} = {way.nic.octets:,} octets on the interface", style="dim")
-    unknown = [name for name, octets in identity.terms.items() if octets is None]
-    if unknown:
-        yield Text(f"  not known: {', '.join(unknown)}", style="dim")
-    said = Text("  parts and interface: ", style="dim")
-    said.append(_WORDS[identity.agreement.value], style=_STYLES[identity.agreement.value])
-    yield said
-    for reason in identity.reasons:
-        yield Text(f"    {reason}", style="dim")
+    for name, octets in identity.terms.items():
+        if octets != 0:
+            table.add_row(f"  {name}", _signed(octets), _certainty(identity, name), style="dim")
+    table.add_row("  on the interface", f"{way.nic.octets:,}", "octets", style="dim")
+    return table
 
 
-def _summands(terms: Mapping[str, Optional[int]], estimated: Sequence[str]) -> Iterator[str]:
-    for name, octets in terms.items():
-        if octets:
-            about = "about " if name in estimated else ""
-            yield f" {'+' if octets > 0 else '−'} {about}{abs(octets):,} {name}"
+def _signed(octets: Optional[int]) -> str:
+    if octets is None:
+        return "–"
+    return f"{'+' if octets > 0 else '−'} {abs(octets):,}"
+
+
+def _certainty(identity: Identity, name: str) -> str:
+    if name not in identity.bounds:
+        return "not known, in the bounds of non-ip" if identity.terms[name] is None else ""
+    least, most = identity.bounds[name]
+    return f"{'estimated' if name in identity.estimated else 'not known'}, {least:,} to {most:,}"
 
 
 def _print_tunnels(answer: Answer, look: _Look, console: Console) -> None:
@@ -164,6 +175,6 @@ def _table(heading: str, look: _Look) -> Table:
 
 _WORDS = {
     "agree": "agree, to the octet",
-    "explained": "explained: what remains lies within the bounds of what is not known",
+    "explained": "differ, explained: the rest is within the bounds of what is not known",
     "disagree": "disagree",
 }

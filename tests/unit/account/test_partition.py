@@ -34,7 +34,7 @@ def test_one_octet_that_nothing_explains_is_a_disagreement_that_says_how_much() 
     found = identify(Volume(114_001, 1_000), PARTS, HEADERS)
 
     assert (found.agreement, found.unexplained) == (Agreement.DISAGREE, 1)
-    assert "1 octets more" in found.reasons[0]
+    assert "1 octet more" in found.reasons[0]
     assert "7 octets fewer" in identify(Volume(113_993, 1_000), PARTS, HEADERS).reasons[0]
 
 
