@@ -20,6 +20,9 @@ __all__ = ["TERMS", "Agreement", "Identity", "Volume", "identify"]
 
 LARGEST_PACKET = 1500  # octets in one frame of an Internet line
 SMALLEST_PACKET = 20
+# Octets of a frame that rules do not see, on average: ARP, PPP control, LLDP and headers of merged packets
+# keep to it; packets that rules have missed do not, and are a disagreement.
+LARGEST_UNSEEN = 256
 LARGEST_LINK_HEADER = 18  # Ethernet with one VLAN tag
 
 TERMS = (
@@ -87,10 +90,10 @@ def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]
     terms = {
         "link-headers": headers,
         "fragment-headers": fragments,
-        "gro-headers": _part_of_unseen(unseen),
-        "non-ip": _unseen(unseen),
+        "gro-headers": _Term(None if unseen > 0 else 0, 0, 0),  # within the bound of non-ip
+        "non-ip": _unseen(unseen, before.packets),
         "qdisc-drops": dropped,
-        "dropped-before-rules": _part_of_unseen(before.packets),
+        "dropped-before-rules": _dropped(before.packets, unseen),
         "read-skew": _skew(said.get(ObservationPoint.READ_SKEW, Volume())),
     }
     packets = {
@@ -162,17 +165,22 @@ def _fragments(over: Volume, said: Volume) -> tuple[_Term, int]:
     return _Term(octets, 0, said.octets, reason), packets
 
 
-def _unseen(frames: int) -> _Term:
+def _unseen(frames: int, dropped: int) -> _Term:
+    """dropped: of these at most so many, which have a bound of their own."""
     if frames <= 0:
         return _Term(0, 0, 0)
-    most = frames * LARGEST_PACKET
+    most = max(0, frames - dropped) * LARGEST_UNSEEN
     reason = f"{_number(frames, 'frame')} not seen by rules: not IP (ARP, PPP control), or merged by GRO"
     return _Term(None, 0, most, reason)
 
 
-def _part_of_unseen(frames: int) -> _Term:
-    """Its octets are within the bound of `non-ip`: that has every frame that no rule saw."""
-    return _Term(None if frames > 0 else 0, 0, 0)
+def _dropped(packets: int, unseen: int) -> _Term:
+    """Of the frames that the interface counted and no rule saw, at most so many."""
+    if not packets:
+        return _Term(0, 0, 0)
+    frames = max(0, min(packets, unseen))
+    reason = f"{_number(packets, 'packet')} at most dropped before rules see them, octets not told"
+    return _Term(None, 0, frames * LARGEST_PACKET, reason)
 
 
 def _drops(packets: int, offered: Volume) -> _Term:

@@ -141,7 +141,7 @@ def _signed(octets: Optional[int]) -> str:
 
 def _certainty(identity: Identity, name: str) -> str:
     if name not in identity.bounds:
-        return "not known, in the bounds of non-ip" if identity.terms[name] is None else ""
+        return "not known, in the bounds of others" if identity.terms[name] is None else ""
     least, most = identity.bounds[name]
     return f"{'estimated' if name in identity.estimated else 'not known'}, {least:,} to {most:,}"
 

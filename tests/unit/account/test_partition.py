@@ -77,8 +77,8 @@ def test_frames_that_no_rule_sees_are_bounded_and_not_given_a_name() -> None:
 
     assert (found.terms["non-ip"], found.terms["gro-headers"]) == (None, None)
     assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 56)
-    assert found.bounds["non-ip"] == (0, 3_000)
-    too_much = Volume(114_000 + 28 + 3_001, 1_002)
+    assert found.bounds["non-ip"] == (0, 512)
+    too_much = Volume(114_000 + 28 + 513, 1_002)
     assert identify(too_much, PARTS, {LINK: Volume(14 * 1_002, 1_002)}).agreement is Agreement.DISAGREE
 
 
@@ -104,6 +104,20 @@ def test_what_was_dropped_before_the_rules_is_told_in_packets() -> None:
 
     assert (found.terms["dropped-before-rules"], found.packets["dropped-before-rules"]) == (None, 3)
     assert found.agreement is Agreement.EXPLAINED
+
+
+def test_data_that_rules_have_missed_is_a_disagreement() -> None:
+    found = identify(Volume(114_000 + 50 * 714, 1_050), PARTS, {LINK: Volume(14 * 1_050, 1_050)})
+
+    assert (found.agreement, found.unexplained) == (Agreement.DISAGREE, 50 * 700)
+    assert f"{50 * (700 - 256):,} octets more" in found.reasons[0]
+
+
+def test_data_that_was_dropped_before_the_rules_is_explained() -> None:
+    said = {LINK: Volume(14 * 1_050, 1_050), BEFORE: Volume(0, 60)}
+    found = identify(Volume(114_000 + 50 * 714, 1_050), PARTS, said)
+
+    assert (found.agreement, found.bounds["dropped-before-rules"]) == (Agreement.EXPLAINED, (0, 75_000))
 
 
 @pytest.mark.parametrize("agreement", Agreement)
