@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
     from numpy.typing import NDArray
 
 __all__ = [
+    "LINE_TERMS",
     "OTHER_PEERS",
     "UNKNOWN_PEER",
     "UNNAMED",
@@ -58,6 +59,23 @@ class ObservationPoint(str, enum.Enum):
     INNER = "inner"  # plaintext of a tunnel, before encryption or after decryption
     PAYLOAD = "payload"  # transport mode as the SA counts it: without the IP header
     NIC = "nic"  # the interface's own counter: octets with link headers, packets are frames
+    # Why the interface says something else than the parts: LINE_TERMS, by the interface's name.
+    LINK_HEADERS = "link-headers"  # of its frames, as many as it counts
+    FRAGMENT_HEADERS = "fragment-headers"  # octets that fragmenting added, and frames more
+    QDISC_DROPS = "qdisc-drops"  # packets only
+    DROPPED_BEFORE_RULES = "dropped-before-rules"  # packets only, at most
+    READ_SKEW = "read-skew"  # what passed, at most, between reading it and reading the rules
+
+
+LINE_TERMS = frozenset(
+    {
+        ObservationPoint.LINK_HEADERS,
+        ObservationPoint.FRAGMENT_HEADERS,
+        ObservationPoint.QDISC_DROPS,
+        ObservationPoint.DROPPED_BEFORE_RULES,
+        ObservationPoint.READ_SKEW,
+    }
+)
 
 
 class Pair(str, enum.Enum):

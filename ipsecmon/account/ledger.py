@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ipsecmon.account.deltas import Deltas
 from ipsecmon.account.loss import Loss, LossMeter
 from ipsecmon.model import (
+    LINE_TERMS,
     Batch,
     CounterKey,
     Increment,
@@ -29,6 +30,7 @@ from ipsecmon.model import (
 __all__ = ["Ledger"]
 
 _GROUPS = 1 << 16
+_NOT_COPIED = LINE_TERMS | {ObservationPoint.NIC}
 
 
 @dataclass
@@ -237,7 +239,7 @@ class Ledger:
 
     def _book(self, key: CounterKey, octets: int, packets: int) -> None:
         """What a counter that has left the config still counted: its copies came to nobody."""
-        if key in self._meters or key.observed_at is ObservationPoint.NIC:
+        if key in self._meters or key.observed_at in _NOT_COPIED:
             self._sums(key).add(_Sums(octets, packets))
         else:
             self._sums(key).add(_Sums(octets, packets, bridged_octets=octets, bridged_packets=packets))

@@ -180,7 +180,9 @@ class Agent:
         self._unwind.append(wired.copies.stop)
         save_groups(wired.folder, wired.plan)
         if not known:
+            ledger.rebase(wired.interfaces.poll())  # no rule counts what passed until now
             self._keeper.install()
+            wired.interfaces.skew()
         rules = wired.rules.poll()
         now = self._clock.now()
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)

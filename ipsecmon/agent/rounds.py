@@ -52,6 +52,7 @@ class RuleReadings(Protocol):
 
 class InterfaceCounters(Protocol):
     def poll(self) -> list[Reading]: ...
+    def skew(self) -> list[Reading]: ...
 
 
 class Backlog(Protocol):
@@ -138,6 +139,7 @@ class Rounds:
             self._complain(error)
             raise
         self._source_failed = False
+        readings += parts.interfaces.skew()
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
         drained = self.drain()

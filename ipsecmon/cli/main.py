@@ -11,6 +11,7 @@ from ipsecmon import __version__
 from ipsecmon.cli.check import check_command
 from ipsecmon.cli.doctor import doctor_command
 from ipsecmon.cli.init import init_command
+from ipsecmon.cli.line import line_command
 from ipsecmon.cli.reload import reload_command
 from ipsecmon.cli.report import report_command
 from ipsecmon.cli.rules import rules_group
@@ -46,6 +47,7 @@ cli.add_command(status_command)
 cli.add_command(reload_command)
 cli.add_command(top_command)
 cli.add_command(report_command)
+cli.add_command(line_command)
 cli.add_command(tunnels_command)
 cli.add_command(doctor_command)
 cli.add_command(check_command)

@@ -21,7 +21,14 @@ from ipsecmon.cli.agreement import agreement_line, describe_agreement
 from ipsecmon.cli.ranges import Range, iso_time, local_span
 from ipsecmon.cli.render import POINTS, number, wide_console
 from ipsecmon.cli.report_tunnels import describe_tunnels, sum_directions, tunnel_section
-from ipsecmon.model import CounterKey, Direction, ObservationPoint, Pair, Reconciliation
+from ipsecmon.model import (
+    LINE_TERMS,
+    CounterKey,
+    Direction,
+    ObservationPoint,
+    Pair,
+    Reconciliation,
+)
 from ipsecmon.store import Report, ReportRow
 
 __all__ = ["NUMBERS", "Answer", "print_csv", "print_json", "print_table"]
@@ -36,6 +43,7 @@ NUMBERS = (
     "bridged_octets",
     "bridged_packets",
 )
+_NO_COUNTERS = LINE_TERMS | {ObservationPoint.NIC}
 _OF_TUNNELS = ("octets", "packets", "bridged_octets", "bridged_packets")  # of an SA no header is copied
 _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
 
@@ -68,7 +76,7 @@ def print_json(answer: Answer) -> None:
         "counters": [
             {**_counter(row), "agreement": describe_agreement(told.get((row.key, Pair.RULE_NFLOG)))}
             for row in found.rows
-            if row.key.observed_at is not ObservationPoint.NIC
+            if row.key.observed_at not in _NO_COUNTERS
         ],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
         "tunnels": [
@@ -86,6 +94,8 @@ def print_csv(answer: Answer) -> None:
     rows.writerow(("start", "end", "router", "counter", "direction", "observed_at", *NUMBERS))
     range_ = (iso_time(found.start_ns), iso_time(found.end_ns), answer.router)
     for row in found.rows:
+        if row.key.observed_at in LINE_TERMS:
+            continue
         key = (row.key.name, row.key.direction.value, row.key.observed_at.value)
         rows.writerow((*range_, *key, *(getattr(row, name) for name in NUMBERS)))
     for one in sum_directions(found.tunnels):

@@ -14,7 +14,7 @@ from ipsecmon.cli.tunnel_sums import Tunnel, Way
 from ipsecmon.cli.tunnel_table import Answer
 from ipsecmon.model import Direction, TunnelIncrement
 
-__all__ = ["NUMBERS", "describe_total", "print_json"]
+__all__ = ["NUMBERS", "describe_total", "describe_tunnel", "print_json"]
 
 NUMBERS = (
     "octets",
@@ -40,7 +40,7 @@ def print_json(answer: Answer) -> None:
         "since": iso_time(found.start_ns) if answer.seconds else None,
         "until": iso_time(found.last_end_ns) if answer.seconds else None,
         "seconds": answer.seconds,
-        "tunnels": [_tunnel(one, answer) for one in answer.tunnels],
+        "tunnels": [describe_tunnel(one, answer) for one in answer.tunnels],
         "xfrm_errors": dict(found.xfrm_errors),
     }
     click.echo(json.dumps(document, indent=2))
@@ -50,7 +50,8 @@ def describe_total(total: TunnelIncrement) -> dict[str, int]:
     return {name: getattr(total, name) for name in NUMBERS}
 
 
-def _tunnel(tunnel: Tunnel, answer: Answer) -> dict[str, Any]:
+def describe_tunnel(tunnel: Tunnel, answer: Answer) -> dict[str, Any]:
+    """JSON values only."""
     return {
         "name": tunnel.name,
         "peers": list(tunnel.peers),

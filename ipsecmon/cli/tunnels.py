@@ -20,7 +20,7 @@ from ipsecmon.config import Config, load
 from ipsecmon.model import Direction, ObservationPoint, Pair, Reconciliation
 from ipsecmon.store import Report, TunnelReport, report, tunnel_report
 
-__all__ = ["sa_agreements", "tunnels_command", "wire_octets"]
+__all__ = ["answer_of", "sa_agreements", "tunnels_command", "wire_octets"]
 
 _NS = 10**9
 _DAY_NS = 86400 * _NS
@@ -40,7 +40,7 @@ def tunnels_command(config_file: Path, close_first: bool, as_json: bool) -> None
     folder = Path(config.store.path)
     if close_first:
         close_interval(folder)
-    answer = _answer(config, folder)
+    answer = answer_of(config, folder)
     if as_json:
         print_json(answer)
     else:
@@ -77,7 +77,8 @@ def _history(folder: Path, found: TunnelReport, tolerance_ns: int) -> Optional[R
     return None
 
 
-def _answer(config: Config, folder: Path) -> Answer:
+def answer_of(config: Config, folder: Path) -> Answer:
+    """What the store has on every tunnel."""
     found = tunnel_report(folder)
     named = [counter.name for counter in config.counters if counter.ipsec is not None]
     on_the_line = wire_octets(folder, found, config.interval_s * _NS)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ipsecmon.model import Batch
+from ipsecmon.model import LINE_TERMS, Batch
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.points import METER_FIELDS, points_of
 
@@ -82,11 +82,13 @@ def encode_json(batch: Batch) -> list[bytes]:
 def encode_csv(batch: Batch) -> list[bytes]:
     """One row an increment, CSV_COLUMNS, and one a tunnel and direction, its peers together.
 
-    The agent's measurements of itself, errors and events have no row.
+    The agent's measurements of itself, the line's terms, errors and events have no row.
     """
     times = (_iso(batch.start_ns), _iso(batch.end_ns), batch.router)
     rows = []
     for increment in batch.increments:
+        if increment.key.observed_at in LINE_TERMS:
+            continue
         key = (increment.key.name, increment.key.direction.value, increment.key.observed_at.value)
         meter = (getattr(increment, name) for name in METER_FIELDS)
         rows.append(_row((*times, *key, increment.octets, increment.packets, *meter)))

@@ -10,6 +10,7 @@ falls on the same series and time and changes nothing.
     interface    router, interface, direction               octets, frames
     agreement    router, counter, direction, observed_at,   AGREEMENT_FIELDS
                  pair
+    line_term    router, interface, direction, term         octets, packets
     agent        router, component, kind                    value
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecmon.model import Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
+from ipsecmon.model import LINE_TERMS, Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
@@ -55,6 +56,9 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
 def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesPoint]:
     if increment.key.observed_at is ObservationPoint.NIC:
         yield _interface_point(batch, increment)
+        return
+    if increment.key.observed_at in LINE_TERMS:
+        yield _term_point(batch, increment)
         return
     tags = _tags(batch, increment.key)
     fields = {"octets": increment.octets, "packets": increment.packets}
@@ -93,3 +97,14 @@ def _interface_point(batch: Batch, increment: Increment) -> SeriesPoint:
     }
     fields = {"octets": increment.octets, "frames": increment.packets}
     return SeriesPoint("interface", tags, fields, batch.start_ns)
+
+
+def _term_point(batch: Batch, increment: Increment) -> SeriesPoint:
+    tags = {
+        "router": batch.router,
+        "interface": increment.key.name,
+        "direction": increment.key.direction.value,
+        "term": increment.key.observed_at.value,
+    }
+    fields = {"octets": increment.octets, "packets": increment.packets}
+    return SeriesPoint("line_term", tags, fields, batch.start_ns)

@@ -1,11 +1,15 @@
 """The interfaces' own counters (rtnetlink(7), IFLA_STATS64), by pyroute2.
 
-Out: Readings observed at `nic`: octets with link headers, packets are frames.
+Out: Readings observed at `nic`: octets with link headers, packets are frames; and with them the terms that
+tie these to what rules see.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -13,18 +17,23 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.errors import SourceError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.line_terms import LineTerms
 from ipsecmon.sources.rule_counters import boot
 
 __all__ = ["InterfaceSource", "default_route_interface"]
 
 
 class InterfaceSource:
-    """Two readings, in and out, for each interface that is there."""
+    """Readings, in and out, for each interface that is there."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._boot = boot()
         self._route: Any = None
+        self._terms = LineTerms()
+        self._last: dict[CounterKey, Reading] = {}
+        self._skews: dict[CounterKey, Reading] = {}
+        self._life = f"{self._boot}/{os.getpid()}/{time.monotonic_ns()}"
 
     def start(self) -> None:
         """Raises SourceError if an interface is not there."""
@@ -44,12 +53,37 @@ class InterfaceSource:
 
     def poll(self) -> list[Reading]:
         """An interface that has gone (ppp0 hung up) has no reading until it is back."""
-        return [reading for name in self._names for reading in self._read(name)]
+        found = [reading for name in self._names for reading in self._read(name)]
+        self._last = {one.key: one for one in found}
+        return found
+
+    def skew(self) -> list[Reading]:
+        """After rules were read: what passed since poll(), the most that it ever was since start()."""
+        for reading in (reading for name in self._names for reading in self._nic(name, self._link(name))):
+            before = self._last.get(reading.key, reading)
+            if before.birth != reading.birth:
+                continue
+            key = reading.key._replace(observed_at=ObservationPoint.READ_SKEW)
+            most = self._skews.get(key, Reading(key, 0, 0, self._life))
+            octets = max(most.octets, reading.octets - before.octets)
+            packets = max(most.packets, reading.packets - before.packets)
+            self._skews[key] = replace(most, octets=octets, packets=packets)
+        return list(self._skews.values())
+
+    def _link(self, name: str) -> Any:
+        """None where the interface has gone."""
+        try:
+            return self._route.link("get", ifname=name)[0]
+        except NetlinkError:
+            return None
 
     def _read(self, name: str) -> list[Reading]:
-        try:
-            link = self._route.link("get", ifname=name)[0]
-        except NetlinkError:
+        link = self._link(name)
+        nic = self._nic(name, link)
+        return [*nic, *self._terms.read(self._route, name, link, nic[0].birth)] if nic else []
+
+    def _nic(self, name: str, link: Any) -> list[Reading]:
+        if link is None:
             return []
         stats = link.get_attr("IFLA_STATS64")
         birth = f"{self._boot}/{link['index']}"

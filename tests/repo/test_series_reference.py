@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ipsecmon.account.partition import TERMS
 from ipsecmon.agent.doctor import KINDS
+from ipsecmon.model import LINE_TERMS
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
 from ipsecmon.wire.packet import ODD_KINDS
@@ -40,3 +42,11 @@ def test_every_field_of_an_agreement_is_documented() -> None:
 def test_every_number_of_a_tunnel_and_every_kind_of_event_is_documented() -> None:
     for name in (*NUMBERS, *OPTIONAL_NUMBERS, *EVENT_KINDS):
         assert f"`{name}`" in REFERENCE, name
+
+
+def test_every_term_of_the_line_is_documented() -> None:
+    for term in LINE_TERMS:
+        assert f"| `{term.value}` |" in REFERENCE, term
+    line = (ROOT / "docs" / "line.md").read_text()
+    for name in (*TERMS, "unexplained"):
+        assert f"| `{name}` |" in line, name

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipsecmon.model import Batch, Pair, Reason, Reconciliation
+from ipsecmon.model import (
+    Batch,
+    CounterKey,
+    Direction,
+    Increment,
+    ObservationPoint,
+    Pair,
+    Reason,
+    Reconciliation,
+)
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
@@ -56,6 +65,13 @@ def test_an_interface_is_a_measurement_of_its_own_without_a_meter() -> None:
     found = [point for point in points_of(batch()) if "eth1" in point.tags.values()]
     tags = {"router": "hq-gw1", "interface": "eth1", "direction": "in"}
     assert found == [SeriesPoint("interface", tags, {"octets": 1600, "frames": 3}, START_NS)]
+
+
+def test_a_term_of_the_line_is_a_measurement_of_its_own_without_a_meter() -> None:
+    key = CounterKey("eth1", Direction.OUT, ObservationPoint.QDISC_DROPS)
+    found = points_of(Batch("hq-gw1", START_NS, START_NS + 1, (Increment(key, 0, 7),)))
+    tags = {"router": "hq-gw1", "interface": "eth1", "direction": "out", "term": "qdisc-drops"}
+    assert found == [SeriesPoint("line_term", tags, {"octets": 0, "packets": 7}, START_NS)]
 
 
 def test_the_agents_numbers_about_itself_are_points_too() -> None:

@@ -1,0 +1,204 @@
+"""The identity of the line: what its interface counted is the sum of its parts and of named terms.
+
+    interface octets = Σ parts + Σ TERMS + unexplained
+
+In: sums over one and the same time, of one direction. Out: each term in octets where it is known, the bounds
+of those that are not, and one word. A term that is not known is None and never silently part of another: what
+remains is `unexplained`, and it either lies within the bounds (`explained`) or does not (`disagree`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+from ipsecmon.model import ObservationPoint
+
+__all__ = ["TERMS", "Agreement", "Identity", "Volume", "identify"]
+
+LARGEST_PACKET = 1500  # octets in one frame of an Internet line
+SMALLEST_PACKET = 20
+# Octets of a frame that rules do not see, on average: ARP, PPP control, LLDP and headers of merged packets
+# keep to it; packets that rules have missed do not, and are a disagreement.
+LARGEST_UNSEEN = 256
+LARGEST_LINK_HEADER = 18  # Ethernet with one VLAN tag
+
+TERMS = (
+    "link-headers",
+    "fragment-headers",
+    "gro-headers",
+    "non-ip",
+    "qdisc-drops",
+    "dropped-before-rules",
+    "read-skew",
+)
+
+
+class Agreement(str, enum.Enum):
+    """agree: to the octet. explained: what remains lies within the bounds of terms that are not known."""
+
+    AGREE = "agree"
+    EXPLAINED = "explained"
+    DISAGREE = "disagree"
+
+
+class Volume(NamedTuple):
+    octets: int = 0
+    packets: int = 0
+
+
+class _Term(NamedTuple):
+    """octets: None where not known, and then nothing in the sum. least, most: what it can be."""
+
+    octets: Optional[int]
+    least: int
+    most: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """terms, with `unexplained`, and the parts add up to the interface's octets; None adds nothing.
+
+    packets: of the terms that have some. bounds: least and most of the terms that are not known or estimated.
+    reasons: why it is not to the octet, in words.
+    """
+
+    terms: Mapping[str, Optional[int]]
+    packets: Mapping[str, int]
+    bounds: Mapping[str, tuple[int, int]]
+    estimated: tuple[str, ...]
+    unexplained: int
+    agreement: Agreement
+    reasons: tuple[str, ...]
+
+
+def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]) -> Identity:
+    """nic: packets are frames. parts: their sum. said: what was read of the terms; a missing one is 0."""
+    headers = _link_headers(nic, said.get(ObservationPoint.LINK_HEADERS, Volume()))
+    drops = said.get(ObservationPoint.QDISC_DROPS, Volume())
+    dropped = _drops(drops.packets, parts)
+    over = Volume(
+        nic.octets - parts.octets - (headers.octets or 0) - (dropped.octets or 0),
+        nic.packets - parts.packets + drops.packets,
+    )
+    fragments, fragment_packets = _fragments(over, said.get(ObservationPoint.FRAGMENT_HEADERS, Volume()))
+    unseen = over.packets - fragment_packets
+    before = said.get(ObservationPoint.DROPPED_BEFORE_RULES, Volume())
+    terms = {
+        "link-headers": headers,
+        "fragment-headers": fragments,
+        "gro-headers": _Term(None if unseen > 0 else 0, 0, 0),  # within the bound of non-ip
+        "non-ip": _unseen(unseen, before.packets),
+        "qdisc-drops": dropped,
+        "dropped-before-rules": _dropped(before.packets, unseen),
+        "read-skew": _skew(said.get(ObservationPoint.READ_SKEW, Volume())),
+    }
+    packets = {
+        "link-headers": nic.packets,
+        "fragment-headers": fragment_packets,
+        "qdisc-drops": drops.packets,
+        "dropped-before-rules": before.packets,
+        "unexplained": unseen,
+    }
+    return _closed(nic.octets - parts.octets, terms, packets)
+
+
+def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -> Identity:
+    unexplained = over - sum(term.octets or 0 for term in terms.values())
+    open_terms = {name: term for name, term in terms.items() if term.least != term.most}
+    is_exact = unexplained == 0 and packets["unexplained"] == 0 and not packets["qdisc-drops"]
+    least, most = (sum(getattr(one, end) for one in terms.values()) for end in ("least", "most"))
+    if is_exact:
+        agreement = Agreement.AGREE
+    else:
+        agreement = Agreement.EXPLAINED if least <= over <= most else Agreement.DISAGREE
+    return Identity(
+        terms={**{name: terms[name].octets for name in TERMS}, "unexplained": unexplained},
+        packets=packets,
+        bounds={name: (term.least, term.most) for name, term in open_terms.items()},
+        estimated=()
+        if is_exact
+        else tuple(name for name, one in open_terms.items() if one.octets is not None),
+        unexplained=unexplained,
+        agreement=agreement,
+        reasons=() if is_exact else _reasons(agreement, over, (least, most), open_terms),
+    )
+
+
+def _reasons(
+    agreement: Agreement, over: int, ends: tuple[int, int], terms: Mapping[str, _Term]
+) -> tuple[str, ...]:
+    words = tuple(term.reason for term in terms.values() if term.reason)
+    if agreement is Agreement.EXPLAINED:
+        return words
+    least, most = ends
+    if over > most:
+        beyond = f"the interface counted {_number(over - most, 'octet')} more than parts and terms come to"
+    else:
+        beyond = f"the interface counted {_number(least - over, 'octet')} fewer than parts and terms come to"
+    return (beyond, *words)
+
+
+def _link_headers(nic: Volume, said: Volume) -> _Term:
+    """said may be of a part of the time: what it tells is the length of one header."""
+    if nic.packets and not said.packets:
+        reason = "the length of the link's headers is not known yet"
+        return _Term(None, 0, nic.packets * LARGEST_LINK_HEADER, reason)
+    octets = nic.packets * (said.octets // said.packets) if said.packets else 0
+    return _Term(octets, octets, octets)
+
+
+def _fragments(over: Volume, said: Volume) -> tuple[_Term, int]:
+    """And the frames of it. The kernel may have counted fragments that are on other interfaces or, inbound,
+    were put together behind the rules: they are in the term where the rest of the numbers has room for them.
+    """
+    if not said.packets:
+        return _Term(0, 0, 0), 0
+    fits = over.packets >= said.packets and over.octets >= said.octets
+    octets, packets = said if fits else Volume()
+    if (octets, packets) == over:  # to the octet and to the frame: they are these
+        return _Term(octets, octets, octets), packets
+    reason = f"fragments of IPv4 are counted for the whole machine: {said.octets:,} octets of their headers"
+    return _Term(octets, 0, said.octets, reason), packets
+
+
+def _unseen(frames: int, dropped: int) -> _Term:
+    """dropped: of these at most so many, which have a bound of their own."""
+    if frames <= 0:
+        return _Term(0, 0, 0)
+    most = max(0, frames - dropped) * LARGEST_UNSEEN
+    reason = f"{_number(frames, 'frame')} not seen by rules: not IP (ARP, PPP control), or merged by GRO"
+    return _Term(None, 0, most, reason)
+
+
+def _dropped(packets: int, unseen: int) -> _Term:
+    """Of the frames that the interface counted and no rule saw, at most so many."""
+    if not packets:
+        return _Term(0, 0, 0)
+    frames = max(0, min(packets, unseen))
+    reason = f"{_number(packets, 'packet')} at most dropped before rules see them, octets not told"
+    return _Term(None, 0, frames * LARGEST_PACKET, reason)
+
+
+def _drops(packets: int, offered: Volume) -> _Term:
+    """Packets of the mean size, though what is dropped is rather the larger ones."""
+    if not packets:
+        return _Term(0, 0, 0)
+    octets = round(packets * offered.octets / offered.packets) if offered.packets else 0
+    reason = f"{_number(packets, 'packet')} dropped by the queueing discipline, which tells no octets"
+    return _Term(-octets, -packets * LARGEST_PACKET, -packets * SMALLEST_PACKET, reason)
+
+
+def _skew(said: Volume) -> _Term:
+    """At the first reading and at the last."""
+    most = 2 * said.octets
+    if not most:
+        return _Term(0, 0, 0)
+    return _Term(None, -most, most, f"interface and rules are read up to {said.octets:,} octets apart")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -1,0 +1,180 @@
+"""The line for people: a gauge each direction, parts with bars, terms, and what is inside of tunnels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
+from ipsecmon.cli.gauges import bar
+from ipsecmon.cli.ranges import local_time
+from ipsecmon.cli.render import number, printable
+from ipsecmon.cli.tunnel_sums import Tunnel
+from ipsecmon.cli.tunnel_table import Answer
+from ipsecmon.model import Direction
+from ipsecmon.units import render_octets, render_rate
+
+__all__ = ["print_line"]
+
+_NAME_WIDTH, _NARROW_NAME_WIDTH = 24, 18
+_NARROW = 100
+_FIXED_WIDTH = 46  # of a row without its name and bar
+_LONGEST_BAR = 40
+_FULL, _BUSY = 0.9, 0.7  # of the capacity
+_HEADINGS = {Direction.IN: "in", Direction.OUT: "out, as offered to the queue"}
+_STYLES = {"agree": "green", "explained": "yellow", "disagree": "bold red"}
+
+
+class _Look(NamedTuple):
+    """in_bits: None where rates are in bits and totals in octets. plain: the terminal has only ASCII."""
+
+    in_bits: Optional[bool]
+    plain: bool
+    name_width: int
+    bar_width: int
+
+    def rate(self, octets: int, seconds: float) -> str:
+        if not seconds:
+            return "–"
+        octets_per_s = octets / seconds
+        return f"{render_octets(octets_per_s)}/s" if self.in_bits is False else render_rate(octets_per_s * 8)
+
+    def total(self, octets: int) -> str:
+        if self.in_bits:
+            return render_rate(octets * 8)[: -len("/s")]
+        return render_octets(octets)
+
+
+def print_line(found: LineReport, tunnels: Answer, console: Console, in_bits: Optional[bool]) -> None:
+    """in_bits: both rates and totals; None for bit/s and octets."""
+    name_width = _NAME_WIDTH if console.width >= _NARROW else _NARROW_NAME_WIDTH
+    room = console.width - name_width - _FIXED_WIDTH
+    plain = console.options.ascii_only
+    look = _Look(in_bits, plain, name_width, max(4, min(_LONGEST_BAR, room)))
+    title = Text(f"{printable(tunnels.router)}: ", style="bold")
+    title.append(printable(found.line.name), style="bold").append(f" on {found.line.interface}", style="dim")
+    console.print(title)
+    if found.start_ns == found.end_ns:
+        console.print("nothing is recorded yet")
+        return
+    since = f"totals since {local_time(found.start_ns)}; rates of {found.seconds:.3g} s"
+    console.print(Text(since, style="dim"))
+    for direction, way in found.ways.items():
+        console.print()
+        _print_way(direction, way, found.seconds, look, console)
+    if tunnels.tunnels:
+        console.print()
+        _print_tunnels(tunnels, look, console)
+
+
+def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, console: Console) -> None:
+    console.print(_head(direction, way, seconds, look))
+    console.print(_parts(way, seconds, look))
+    console.print(_sum(way))
+    identity = way.identity
+    said = Text("  parts and interface ", style="dim")
+    console.print(said.append(_WORDS[identity.agreement.value], style=_STYLES[identity.agreement.value]))
+    for reason in identity.reasons:
+        console.print(Padding(Text(reason, style="dim"), (0, 0, 0, 4)))
+
+
+def _head(direction: Direction, way: LineWay, seconds: float, look: _Look) -> Text:
+    capacity = way.capacity_bits_per_s
+    head = Text.assemble((_HEADINGS[direction], "bold"), f"  {look.rate(way.last.octets, seconds)}")
+    if capacity and seconds:
+        share = way.last.octets * 8 / seconds / capacity
+        colour = "red" if share >= _FULL else "yellow" if share >= _BUSY else "green"
+        head.append(f" of {look.rate(capacity // 8, 1)}  ", style="dim")
+        head.append_text(bar(share, look.bar_width, colour, look.plain, track=True))
+        head.append(f" {share:.1%}", style=colour)
+    return head
+
+
+def _parts(way: LineWay, seconds: float, look: _Look) -> Table:
+    """Shares are of all parts, since the store began."""
+    table = _table("part", look)
+    table.add_column("", width=look.bar_width, no_wrap=True)
+    for heading in ("share", "rate", "total", "packets"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    whole = way.total.octets
+    for part in way.parts:
+        table.add_row(*_part(part, part.total.octets / whole if whole else 0.0, seconds, look))
+    return table
+
+
+def _part(part: LinePart, share: float, seconds: float, look: _Look) -> Iterator[Text]:
+    style = "" if part.total.packets else "dim"
+    yield Text(f"  {printable(part.name)}", style=style)
+    yield bar(share, look.bar_width, "cyan", look.plain)
+    yield Text(f"{share:.1%}", style=style)
+    yield Text(look.rate(part.last.octets, seconds), style="" if part.last.octets else "dim")
+    yield Text(look.total(part.total.octets), style=style)
+    yield number(part.total.packets)
+
+
+def _sum(way: LineWay) -> Table:
+    """From the parts to the interface, term by term; those that are 0 are left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    table.add_row("  parts", f"{way.total.octets:,}", "octets", style="dim")
+    identity = way.identity
+    for name, octets in identity.terms.items():
+        if octets != 0:
+            table.add_row(f"  {name}", _signed(octets), _certainty(identity, name), style="dim")
+    table.add_row("  on the interface", f"{way.nic.octets:,}", "octets", style="dim")
+    return table
+
+
+def _signed(octets: Optional[int]) -> str:
+    if octets is None:
+        return "–"
+    return f"{'+' if octets > 0 else '−'} {abs(octets):,}"
+
+
+def _certainty(identity: Identity, name: str) -> str:
+    if name not in identity.bounds:
+        return "not known, in the bounds of others" if identity.terms[name] is None else ""
+    least, most = identity.bounds[name]
+    return f"{'estimated' if name in identity.estimated else 'not known'}, {least:,} to {most:,}"
+
+
+def _print_tunnels(answer: Answer, look: _Look, console: Console) -> None:
+    console.print(Text.assemble(("inside the tunnels", "bold magenta"), "  is in the parts: not to be added"))
+    table = _table("tunnel", look)
+    for heading in ("in", "out", "total in", "total out", "overhead"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for tunnel in answer.tunnels:
+        table.add_row(*_tunnel(tunnel, answer.seconds, look))
+    console.print(table)
+
+
+def _tunnel(tunnel: Tunnel, seconds: float, look: _Look) -> Iterator[Text]:
+    ways = [tunnel.ways[direction] for direction in (Direction.IN, Direction.OUT)]
+    yield Text(f"  {'>' if look.plain else '↳'} {printable(tunnel.name)}", style="magenta")
+    for way in ways:
+        yield Text(look.rate(way.last.octets - way.last.bridged_octets, seconds), style="magenta")
+    for way in ways:
+        yield Text(look.total(way.total.octets), style="magenta")
+    ratio = tunnel.overhead_ratio
+    yield Text("–" if ratio is None else f"{ratio - 1:.1%}", style="magenta")
+
+
+def _table(heading: str, look: _Look) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"  {heading}", width=look.name_width, overflow="fold")
+    return table
+
+
+_WORDS = {
+    "agree": "agree, to the octet",
+    "explained": "differ, explained: the rest is within the bounds of what is not known",
+    "disagree": "disagree",
+}

@@ -1,0 +1,128 @@
+"""Why an interface counts something else than the rules see: link headers, fragments, drops.
+
+In: one interface's link (rtnetlink(7)), its qdiscs (tc(8)) and /proc/net/snmp. Out: Readings at LINE_TERMS.
+IPv4's fragments are counted by network namespace, whatever interface they are on; IPv6's by interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from ipsecmon.errors import DecodeError
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
+
+__all__ = ["LineTerms", "link_headers"]
+
+_IN, _OUT = Direction.IN, Direction.OUT
+_ETHERNET, _LOOPBACK = 1, 772  # ARPHRD_*, linux/if_arp.h
+_ETHERNET_HEADER = 14
+_ROOT = 0xFFFFFFFF  # TC_H_ROOT
+_IPV4_HEADER, _IPV6_HEADER, _IPV6_FRAGMENT_HEADER = 20, 40, 8
+_UPPER_DEVICES = (
+    "vlan",
+    "bridge",
+)  # count what comes in when the Ethernet header is off, what goes out with it
+_PROC = Path("/proc/self/net")
+
+
+class _Headers(NamedTuple):
+    inbound: int
+    outbound: int
+
+
+def link_headers(link: Any) -> _Headers:
+    """Octets of link header that the kernel counts in each frame of this interface."""
+    if link["ifi_type"] not in (_ETHERNET, _LOOPBACK):
+        return _Headers(0, 0)
+    info = link.get_attr("IFLA_LINKINFO")
+    kind = info.get_attr("IFLA_INFO_KIND") if info else ""
+    return _Headers(0 if kind in _UPPER_DEVICES else _ETHERNET_HEADER, _ETHERNET_HEADER)
+
+
+class LineTerms:
+    """The terms of any interface."""
+
+    def __init__(self) -> None:
+        self._most: dict[CounterKey, tuple[int, int]] = {}
+
+    def read(self, route: Any, name: str, link: Any, birth: str) -> list[Reading]:
+        """birth: of the interface's own counters."""
+        return [
+            *self._link_headers(name, link, birth),
+            *self._fragment_headers(name, birth),
+            *self._dropped(name, link, birth),
+            *_qdisc_drops(route, name, link["index"], birth),
+        ]
+
+    def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
+        stats = link.get_attr("IFLA_STATS64")
+        for way, frames, header in zip((_IN, _OUT), ("rx_packets", "tx_packets"), link_headers(link)):
+            key = CounterKey(name, way, ObservationPoint.LINK_HEADERS)
+            yield Reading(key, stats[frames] * header, stats[frames], birth)
+
+    def _fragment_headers(self, name: str, birth: str) -> Iterator[Reading]:
+        point = ObservationPoint.FRAGMENT_HEADERS
+        four, six = _ipv4(), _ipv6(name)
+        more = four.get("FragCreates", 0) - four.get("FragOKs", 0)
+        made, done = six.get("Ip6FragCreates", 0), six.get("Ip6FragOKs", 0)
+        added = (_IPV6_HEADER + _IPV6_FRAGMENT_HEADER) * made - _IPV6_HEADER * done
+        yield self._rising(
+            CounterKey(name, _OUT, point), birth, _IPV4_HEADER * more + added, more + made - done
+        )
+        more = four.get("ReasmReqds", 0) - four.get("ReasmOKs", 0)
+        yield self._rising(CounterKey(name, _IN, point), birth, _IPV4_HEADER * more, more)
+
+    def _dropped(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
+        stats, four, six = link.get_attr("IFLA_STATS64"), _ipv4(), _ipv6(name)
+        packets = stats["rx_dropped"] + stats["rx_missed_errors"]
+        packets += four.get("InDiscards", 0) + four.get("InHdrErrors", 0)
+        packets += six.get("Ip6InDiscards", 0) + six.get("Ip6InHdrErrors", 0)
+        key = CounterKey(name, _IN, ObservationPoint.DROPPED_BEFORE_RULES)
+        yield self._rising(key, birth, 0, packets)
+
+    def _rising(self, key: CounterKey, birth: str, octets: int, packets: int) -> Reading:
+        """Fragments are counted one by one, and their whole packet after them: only until then too many.
+
+        Not from zero: an interface that is new finds the namespace's numbers of old.
+        """
+        before = self._most.get(key, (0, 0))
+        self._most[key] = now = max(octets, before[0]), max(packets, before[1])
+        return Reading(key, *now, birth=birth, from_zero=False)
+
+
+def _qdisc_drops(route: Any, name: str, index: int, birth: str) -> Iterator[Reading]:
+    """Of the root qdisc, which counts its children's too; none where there is no queue."""
+    try:
+        qdiscs = list(route.get_qdiscs(index=index))
+    except NetlinkError:
+        return
+    for qdisc in qdiscs:
+        if qdisc["index"] != index or qdisc["parent"] != _ROOT:
+            continue
+        stats = qdisc.get_attr("TCA_STATS")
+        if stats is not None:
+            key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
+            life = f"{birth}/{qdisc.get_attr('TCA_KIND')}/{qdisc['handle']:x}"
+            yield Reading(key, 0, stats["drop"], life)
+
+
+def _ipv4() -> Mapping[str, int]:
+    return _read("snmp", decode_snmp)
+
+
+def _ipv6(name: str) -> Mapping[str, int]:
+    """Nothing where the interface has no IPv6."""
+    return _read(f"dev_snmp6/{name}", decode_snmp6)
+
+
+def _read(file: str, decode: Callable[[str], Mapping[str, int]]) -> Mapping[str, int]:
+    """What cannot be read is no reason to count nothing else: it is missing in the terms."""
+    try:
+        return decode((_PROC / file).read_text())
+    except (OSError, DecodeError):
+        return {}

@@ -1,0 +1,158 @@
+"""The identity of the line against a real kernel: both ways, both families, fragments, ARP, a full queue."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.netns.agent import Agent
+from tests.netns.exchange import exchange_udp
+from tests.netns.topology import FAR, FAR6, LAN, LAN6, Topology
+
+COUNTERS = [{"name": "voip", "match": {"proto": "udp", "port": 7000}}]
+
+
+@pytest.fixture
+def agent(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
+    made = Agent(topology, tmp_path, {"counters": COUNTERS, "line": _LINE})
+    yield made
+    made.end()
+
+
+_LINE = {"name": "T1", "interface": "wan0", "capacity": {"in": "16Mbit", "out": "1Mbit"}}
+
+
+def identity(agent: Agent) -> dict[str, Any]:
+    """What `ipsecmon line` says; whatever it says, each direction adds up."""
+    document: dict[str, Any] = json.loads(agent.call("line", "--json", "--now"))
+    for way in (document["in"], document["out"]):
+        parts = sum(part["octets"] for part in way["parts"])
+        assert way["nic_octets"] == parts + sum(octets or 0 for octets in way["terms"].values())
+    return document
+
+
+def both_ways(topology: Topology, *sizes: int) -> None:
+    for source, target, addresses in (("lan", "inet", (FAR, FAR6)), ("inet", "lan", (LAN, LAN6))):
+        for address in addresses:
+            exchange_udp(topology, source, target, address, packets=500, sizes=sizes)
+
+
+def test_parts_and_headers_are_the_interface_to_the_octet(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    before = topology.nic("router", "wan0")
+    both_ways(topology, 12, 472, 1372)
+    nic = topology.nic("router", "wan0").since(before)
+    document = identity(agent)
+
+    assert document["line"] == {
+        "name": "T1",
+        "interface": "wan0",
+        "capacity_bits_per_s": {"in": 16_000_000, "out": 1_000_000},
+    }
+    found = {way: document[way] for way in ("in", "out")}
+    assert [found[way]["agreement"] for way in found] == ["agree", "agree"], found
+    assert [found[way]["nic_octets"] for way in found] == [nic.in_octets, nic.out_octets]
+    assert found["in"]["terms"]["link-headers"] == nic.in_packets * 14
+    voip = {way: next(part for part in found[way]["parts"] if part["name"] == "voip") for way in found}
+    assert [voip[way]["packets"] for way in found] == [1000, 1000]
+
+
+@pytest.mark.parametrize("size", [1473, 4000])
+def test_fragments_that_the_router_makes_are_a_term_to_the_octet(
+    topology: Topology, agent: Agent, size: int
+) -> None:
+    agent.start()
+    for far in (FAR, FAR6):
+        topology.run("router", "ping", "-q", "-c", "5", "-i", "0.01", "-s", str(size), far)
+    found = identity(agent)
+
+    assert found["out"]["agreement"] == "agree", found["out"]
+    assert found["out"]["terms"]["fragment-headers"] > 0
+    assert found["in"]["agreement"] == "agree", found["in"]
+
+
+def test_fragments_that_conntrack_puts_together_before_the_rules_are_a_term(
+    topology: Topology, agent: Agent
+) -> None:
+    topology.run(
+        "router", "nft", "add table ip nat; add chain ip nat c { type nat hook prerouting priority 0; }"
+    )
+    agent.start()
+    topology.run("router", "ping", "-q", "-c", "5", "-i", "0.01", "-s", "4000", FAR)
+    found = identity(agent)
+
+    assert found["in"]["terms"]["fragment-headers"] == 5 * 2 * 20
+    assert [found[way]["agreement"] for way in ("in", "out")] == ["agree", "agree"], found
+
+
+def test_arp_is_frames_that_no_rule_sees_within_their_bound(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    topology.ip("router", "link set wan0 arp on\n")
+    topology.ip("inet", "link set eth0 arp on\n")
+    topology.run("router", "ping", "-q", "-c", "3", "-i", "0.01", FAR)
+    found = identity(agent)
+
+    for way in ("in", "out"):
+        frames = found[way]["term_packets"]["unexplained"]
+        assert frames > 0 and found[way]["agreement"] == "explained", found[way]
+        assert found[way]["unexplained_octets"] == 28 * frames
+        assert found[way]["terms"]["non-ip"] is None
+
+
+def test_a_full_queue_is_told_in_packets_and_an_estimate(topology: Topology, agent: Agent) -> None:
+    topology.run("router", "tc", "qdisc", "add", "dev", "wan0", "root", "tbf", *_SLOW.split())
+    agent.start()
+    exchange_udp(topology, "lan", "inet", FAR, packets=500, sizes=(972,), rate=20_000)
+    time.sleep(0.5)  # what the queue still holds leaves
+    found = identity(agent)["out"]
+
+    drops = found["term_packets"]["qdisc-drops"]
+    assert drops > 0
+    assert found["nic_frames"] == sum(part["packets"] for part in found["parts"]) - drops
+    assert found["terms"]["qdisc-drops"] == -1000 * drops
+    assert (found["agreement"], found["unexplained_octets"]) == ("explained", 0)
+    assert "qdisc-drops" in found["estimated"]
+
+
+_SLOW = "rate 1544kbit burst 2kb limit 20kb"
+
+
+def test_the_identity_goes_on_over_a_restart(topology: Topology, agent: Agent) -> None:
+    agent.start()
+    both_ways(topology, 100)
+    agent.stop()
+    both_ways(topology, 200)
+    agent.start()
+    topology.run("router", "ping", "-q", "-c", "5", "-i", "0.01", "-s", "4000", FAR)
+    found = identity(agent)
+
+    assert [found[way]["agreement"] for way in ("in", "out")] == ["agree", "agree"], found
+
+
+def test_a_bridge_counts_link_headers_outbound_only(topology: Topology, tmp_path: Path) -> None:
+    _bridge(topology)
+    agent = Agent(topology, tmp_path, {"line": {"name": "T1", "interface": "up0"}})
+    try:
+        agent.start()
+        topology.run("router", "ping", "-q", "-c", "5", "-i", "0.01", "192.0.2.2")
+        found = identity(agent)
+    finally:
+        agent.end()
+
+    assert [found[way]["terms"]["link-headers"] for way in ("in", "out")] == [0, 5 * 14]
+    assert [found[way]["agreement"] for way in ("in", "out")] == ["agree", "agree"], found
+
+
+def _bridge(topology: Topology) -> None:
+    """up0 over the link between router and inet, silent."""
+    for role, lower, number in (("router", "wan0", 1), ("inet", "eth0", 2)):
+        topology.ip(role, f"link add up0 type bridge mcast_snooping 0\nlink set {lower} master up0\n")
+        topology.ip(role, "link set up0 arp off multicast off addrgenmode none\nlink set up0 up\n")
+        topology.ip(role, f"addr add 192.0.2.{number}/24 dev up0\n")
+    topology.neighbours("router", "up0", topology.link_address("inet", "up0"), "192.0.2.2")
+    topology.neighbours("inet", "up0", topology.link_address("router", "up0"), "192.0.2.1")

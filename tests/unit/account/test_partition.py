@@ -1,0 +1,139 @@
+"""The identity of the line: exact where all is known, else within bounds that are told, else no agreement."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipsecmon.account.partition import Agreement, Volume, identify
+from ipsecmon.model import ObservationPoint
+
+LINK, FRAGMENTS = ObservationPoint.LINK_HEADERS, ObservationPoint.FRAGMENT_HEADERS
+DROPS, BEFORE = ObservationPoint.QDISC_DROPS, ObservationPoint.DROPPED_BEFORE_RULES
+SKEW = ObservationPoint.READ_SKEW
+PARTS = Volume(100_000, 1_000)
+HEADERS = {LINK: Volume(14_000, 1_000)}
+
+volumes = st.builds(Volume, st.integers(0, 10**12), st.integers(0, 10**9))
+
+
+def test_an_idle_line_agrees() -> None:
+    assert identify(Volume(), Volume(), {}).agreement is Agreement.AGREE
+
+
+def test_parts_and_link_headers_are_the_interface_to_the_octet() -> None:
+    found = identify(Volume(114_000, 1_000), PARTS, HEADERS)
+
+    assert (found.agreement, found.unexplained, found.reasons) == (Agreement.AGREE, 0, ())
+    assert found.terms["link-headers"] == 14_000
+    assert None not in found.terms.values()
+
+
+def test_one_octet_that_nothing_explains_is_a_disagreement_that_says_how_much() -> None:
+    found = identify(Volume(114_001, 1_000), PARTS, HEADERS)
+
+    assert (found.agreement, found.unexplained) == (Agreement.DISAGREE, 1)
+    assert "1 octet more" in found.reasons[0]
+    assert "7 octets fewer" in identify(Volume(113_993, 1_000), PARTS, HEADERS).reasons[0]
+
+
+def test_a_ppp_link_has_no_headers() -> None:
+    found = identify(PARTS, PARTS, {LINK: Volume(0, 1_000)})
+
+    assert (found.agreement, found.terms["link-headers"]) == (Agreement.AGREE, 0)
+
+
+def test_headers_of_a_part_of_the_time_tell_the_length_of_all() -> None:
+    found = identify(Volume(114_000, 1_000), PARTS, {LINK: Volume(140, 10)})
+
+    assert (found.agreement, found.terms["link-headers"]) == (Agreement.AGREE, 14_000)
+
+
+def test_headers_of_unknown_length_are_null_and_bounded() -> None:
+    found = identify(Volume(114_000, 1_000), PARTS, {})
+
+    assert found.terms["link-headers"] is None
+    assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 14_000)
+    assert identify(Volume(200_000, 1_000), PARTS, {}).agreement is Agreement.DISAGREE
+
+
+def test_fragments_that_fit_to_octet_and_frame_are_exact() -> None:
+    nic = Volume(114_000 + 20 * 34, 1_020)
+    said = {LINK: Volume(14 * 1_020, 1_020), FRAGMENTS: Volume(400, 20)}
+    found = identify(nic, PARTS, said)
+
+    assert (found.agreement, found.terms["fragment-headers"]) == (Agreement.AGREE, 400)
+
+
+def test_fragments_elsewhere_on_this_machine_do_not_disturb_an_exact_line() -> None:
+    found = identify(Volume(114_000, 1_000), PARTS, {**HEADERS, FRAGMENTS: Volume(400, 20)})
+
+    assert (found.agreement, found.terms["fragment-headers"]) == (Agreement.AGREE, 0)
+
+
+def test_frames_that_no_rule_sees_are_bounded_and_not_given_a_name() -> None:
+    found = identify(Volume(114_000 + 2 * 42, 1_002), PARTS, {LINK: Volume(14 * 1_002, 1_002)})
+
+    assert (found.terms["non-ip"], found.terms["gro-headers"]) == (None, None)
+    assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 56)
+    assert found.bounds["non-ip"] == (0, 512)
+    too_much = Volume(114_000 + 28 + 513, 1_002)
+    assert identify(too_much, PARTS, {LINK: Volume(14 * 1_002, 1_002)}).agreement is Agreement.DISAGREE
+
+
+def test_drops_of_the_queue_are_estimated_by_the_mean_size_and_never_called_exact() -> None:
+    found = identify(Volume(102_600, 900), PARTS, {LINK: Volume(12_600, 900), DROPS: Volume(0, 100)})
+
+    assert (found.terms["qdisc-drops"], found.unexplained) == (-10_000, 0)
+    assert (found.agreement, found.estimated) == (Agreement.EXPLAINED, ("qdisc-drops",))
+    assert found.packets["qdisc-drops"] == 100
+
+
+def test_what_passed_between_two_readings_counts_at_both_ends() -> None:
+    said = {**HEADERS, SKEW: Volume(500, 5)}
+
+    assert identify(Volume(113_000, 1_000), PARTS, said).agreement is Agreement.EXPLAINED
+    assert identify(Volume(112_999, 1_000), PARTS, said).agreement is Agreement.DISAGREE
+    assert identify(Volume(114_000, 1_000), PARTS, said).agreement is Agreement.AGREE
+
+
+def test_what_was_dropped_before_the_rules_is_told_in_packets() -> None:
+    nic = Volume(114_000 + 3 * 74, 1_003)
+    found = identify(nic, PARTS, {LINK: Volume(14 * 1_003, 1_003), BEFORE: Volume(0, 3)})
+
+    assert (found.terms["dropped-before-rules"], found.packets["dropped-before-rules"]) == (None, 3)
+    assert found.agreement is Agreement.EXPLAINED
+
+
+def test_data_that_rules_have_missed_is_a_disagreement() -> None:
+    found = identify(Volume(114_000 + 50 * 714, 1_050), PARTS, {LINK: Volume(14 * 1_050, 1_050)})
+
+    assert (found.agreement, found.unexplained) == (Agreement.DISAGREE, 50 * 700)
+    assert f"{50 * (700 - 256):,} octets more" in found.reasons[0]
+
+
+def test_data_that_was_dropped_before_the_rules_is_explained() -> None:
+    said = {LINK: Volume(14 * 1_050, 1_050), BEFORE: Volume(0, 60)}
+    found = identify(Volume(114_000 + 50 * 714, 1_050), PARTS, said)
+
+    assert (found.agreement, found.bounds["dropped-before-rules"]) == (Agreement.EXPLAINED, (0, 75_000))
+
+
+@pytest.mark.parametrize("agreement", Agreement)
+def test_an_agreement_is_a_word(agreement: Agreement) -> None:
+    assert agreement.value == agreement.name.lower()
+
+
+@given(volumes, volumes, st.dictionaries(st.sampled_from([LINK, FRAGMENTS, DROPS, BEFORE, SKEW]), volumes))
+def test_parts_and_terms_always_add_up_to_the_interface(
+    nic: Volume, parts: Volume, said: dict[ObservationPoint, Volume]
+) -> None:
+    found = identify(nic, parts, said)
+
+    assert parts.octets + sum(octets or 0 for octets in found.terms.values()) == nic.octets
+    assert found.terms["unexplained"] == found.unexplained
+    if found.agreement is Agreement.AGREE:
+        assert found.unexplained == 0
+    if found.agreement is not Agreement.AGREE:
+        assert found.reasons

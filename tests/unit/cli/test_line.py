@@ -1,0 +1,113 @@
+"""`ipsecmon line`: its JSON contract, its table at every width, and what it reads."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from ipsecmon.account.partition import Volume
+from ipsecmon.agent.line import LineReport, ways_of
+from ipsecmon.cli.line import describe_line, line_command
+from ipsecmon.cli.line_table import print_line
+from ipsecmon.config import load
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from tests.unit.cli.tunnel_cases import IN, NOW_S, NS, OUT, START_NS, VPN, answer, found, row
+from tests.unit.store.store_cases import batch, commit, opened
+
+WIRE, NIC, LINK = ObservationPoint.WIRE, ObservationPoint.NIC, ObservationPoint.LINK_HEADERS
+TUNNELS = answer(found(row(IN, 600_000, 600, sas=1), row(OUT, 60_000, 60, sas=1)), VPN)
+
+
+def rows(way: Direction, times: int = 1, extra: int = 0) -> dict[CounterKey, Volume]:
+    """1000 packets in two parts, and the interface under Ethernet."""
+    parts = {VPN: Volume(700_000 * times, 700 * times), "web": Volume(300_000 * times, 300 * times)}
+    return {
+        CounterKey("T1", way, WIRE): Volume(1_000_000 * times, 1000 * times),
+        **{CounterKey(name, way, WIRE): volume for name, volume in parts.items()},
+        CounterKey("wan0", way, NIC): Volume(1_014_000 * times + extra, 1000 * times),
+        CounterKey("wan0", way, LINK): Volume(14_000 * times, 1000 * times),
+    }
+
+
+@pytest.fixture
+def report(config_file: Path) -> LineReport:
+    """Inbound to the octet, outbound 5 octets off."""
+    line = load(config_file).lines[0]
+    ways = ways_of(line, {**rows(IN, 9), **rows(OUT, 9, extra=5)}, {**rows(IN), **rows(OUT)})
+    return LineReport(line, ways, START_NS, NOW_S * NS, 10.0)
+
+
+def printed(report: LineReport, width: int, in_bits: Optional[bool] = None) -> str:
+    console = Console(width=width, record=True, force_terminal=True, file=io.StringIO(), highlight=False)
+    print_line(report, TUNNELS, console, in_bits)
+    return console.export_text()
+
+
+def test_json_keeps_its_contract(report: LineReport) -> None:
+    document = json.loads(json.dumps(describe_line(report, TUNNELS)))
+
+    assert document["line"] == {
+        "name": "T1",
+        "interface": "wan0",
+        "capacity_bits_per_s": {"in": 2_000_000, "out": 1_000_000},
+    }
+    inbound = document["in"]
+    assert (inbound["nic_octets"], inbound["agreement"]) == (9 * 1_014_000, "agree")
+    assert inbound["terms"]["link-headers"] == 9 * 14_000
+    assert [(part["name"], part["octets"], part["packets"]) for part in inbound["parts"]] == [
+        (VPN, 6_300_000, 6_300),
+        ("web", 2_700_000, 2_700),
+    ]
+    assert (inbound["bits_per_s"], inbound["utilization"]) == (800_000, 0.4)
+    assert (document["out"]["agreement"], document["out"]["unexplained_octets"]) == ("disagree", 5)
+    assert [one["name"] for one in document["tunnels"]] == [VPN]
+
+
+def test_the_line_itself_is_no_part_of_it(report: LineReport) -> None:
+    assert "T1" not in [part.name for part in report.ways[IN].parts]
+
+
+@pytest.mark.parametrize("width", [80, 110, 160])
+def test_the_table_fits_its_terminal(report: LineReport, width: int) -> None:
+    lines = printed(report, width).splitlines()
+
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    for said in ("70.0%", "agree, to the octet", "disagree", "5 octets more", "40.0%", "not to be added"):
+        assert said in text, said
+
+
+def test_units_are_one_s_choice(report: LineReport) -> None:
+    assert "800.0 kbit/s" in printed(report, 110) and "6.3 MB" in printed(report, 110)
+    assert "50.4 Mbit" in printed(report, 110, in_bits=True)
+    assert "100.0 kB/s" in printed(report, 110, in_bits=False)
+
+
+def test_an_empty_store_is_said(config_file: Path) -> None:
+    with opened(config_file.parent / "store"):
+        pass
+    result = CliRunner().invoke(line_command, ["-c", str(config_file)])
+
+    assert result.exit_code == 0, result.output
+    assert "nothing is recorded yet" in result.output
+
+
+def test_a_real_store_is_read_whole_and_its_newest_interval_apart(config_file: Path) -> None:
+    def increments(times: int) -> list[Increment]:
+        return [Increment(key, *volume) for key, volume in rows(IN, times).items()]
+
+    with opened(config_file.parent / "store") as store:
+        commit(store, batch(0, *increments(3)), batch(10, *increments(1)))
+    result = CliRunner().invoke(line_command, ["-c", str(config_file), "--json"])
+    document: dict[str, Any] = json.loads(result.output)
+
+    assert document["in"]["nic_octets"] == 4 * 1_014_000
+    assert (document["in"]["agreement"], document["seconds"]) == ("agree", 10.0)
+    assert document["in"]["bits_per_s"] == 800_000
+    assert document["out"]["parts"] == []
