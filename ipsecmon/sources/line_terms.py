@@ -28,6 +28,7 @@ _UPPER_DEVICES = (
     "bridge",
 )  # count what comes in when the Ethernet header is off, what goes out with it
 _PROC = Path("/proc/self/net")
+_Snmp = Mapping[str, int]
 
 
 class _Headers(NamedTuple):
@@ -52,10 +53,11 @@ class LineTerms:
 
     def read(self, route: Any, name: str, link: Any, birth: str) -> list[Reading]:
         """birth: of the interface's own counters."""
+        four, six = _ipv4(), _ipv6(name)
         return [
             *self._link_headers(name, link, birth),
-            *self._fragment_headers(name, birth),
-            *self._dropped(name, link, birth),
+            *self._fragment_headers(name, birth, four, six),
+            *self._dropped(name, link, birth, four, six),
             *_qdisc_drops(route, name, link["index"], birth),
         ]
 
@@ -65,9 +67,8 @@ class LineTerms:
             key = CounterKey(name, way, ObservationPoint.LINK_HEADERS)
             yield Reading(key, stats[frames] * header, stats[frames], birth)
 
-    def _fragment_headers(self, name: str, birth: str) -> Iterator[Reading]:
+    def _fragment_headers(self, name: str, birth: str, four: _Snmp, six: _Snmp) -> Iterator[Reading]:
         point = ObservationPoint.FRAGMENT_HEADERS
-        four, six = _ipv4(), _ipv6(name)
         more = four.get("FragCreates", 0) - four.get("FragOKs", 0)
         made, done = six.get("Ip6FragCreates", 0), six.get("Ip6FragOKs", 0)
         added = (_IPV6_HEADER + _IPV6_FRAGMENT_HEADER) * made - _IPV6_HEADER * done
@@ -77,8 +78,8 @@ class LineTerms:
         more = four.get("ReasmReqds", 0) - four.get("ReasmOKs", 0)
         yield self._rising(CounterKey(name, _IN, point), birth, _IPV4_HEADER * more, more)
 
-    def _dropped(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
-        stats, four, six = link.get_attr("IFLA_STATS64"), _ipv4(), _ipv6(name)
+    def _dropped(self, name: str, link: Any, birth: str, four: _Snmp, six: _Snmp) -> Iterator[Reading]:
+        stats = link.get_attr("IFLA_STATS64")
         packets = stats["rx_dropped"] + stats["rx_missed_errors"]
         packets += four.get("InDiscards", 0) + four.get("InHdrErrors", 0)
         packets += six.get("Ip6InDiscards", 0) + six.get("Ip6InHdrErrors", 0)
@@ -111,16 +112,16 @@ def _qdisc_drops(route: Any, name: str, index: int, birth: str) -> Iterator[Read
             yield Reading(key, 0, stats["drop"], life)
 
 
-def _ipv4() -> Mapping[str, int]:
+def _ipv4() -> _Snmp:
     return _read("snmp", decode_snmp)
 
 
-def _ipv6(name: str) -> Mapping[str, int]:
+def _ipv6(name: str) -> _Snmp:
     """Nothing where the interface has no IPv6."""
     return _read(f"dev_snmp6/{name}", decode_snmp6)
 
 
-def _read(file: str, decode: Callable[[str], Mapping[str, int]]) -> Mapping[str, int]:
+def _read(file: str, decode: Callable[[str], _Snmp]) -> _Snmp:
     """What cannot be read is no reason to count nothing else: it is missing in the terms."""
     try:
         return decode((_PROC / file).read_text())
