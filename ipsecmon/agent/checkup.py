@@ -12,7 +12,7 @@ from ipsecmon.agent.doctor_facts import AgentFacts
 from ipsecmon.agent.doctor_findings import Finding
 from ipsecmon.agent.doctor_machine import fragments_made, read_facts
 from ipsecmon.agent.wiring import Wired
-from ipsecmon.errors import HelperGone, SourceError
+from ipsecmon.errors import DecodeError, HelperGone, SourceError
 from ipsecmon.model import SelfMeasurement
 
 __all__ = ["CHECKUP_NS", "Checkup"]
@@ -90,7 +90,7 @@ class Checkup:
     def _fragments(self) -> Optional[_Made]:
         try:
             return fragments_made(), self._wired.clock.now().monotonic_ns
-        except (OSError, ValueError):
+        except (OSError, DecodeError):
             return None
 
     def _fragments_since(self) -> Optional[tuple[int, float]]:

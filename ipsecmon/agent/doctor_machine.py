@@ -21,6 +21,7 @@ from ipsecmon.config import Config
 from ipsecmon.errors import IpsecmonError
 from ipsecmon.model import TunnelIncrement
 from ipsecmon.store import report
+from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
 __all__ = ["fragments_made", "read_facts", "read_modules", "read_owners"]
 
@@ -70,10 +71,10 @@ def read_owners() -> Mapping[int, int]:
 
 
 def fragments_made() -> int:
-    """Since this network namespace began, of both families. Raises OSError."""
-    names, numbers = (line.split() for line in _lines(_NET / "snmp") if line.startswith("Ip:"))
-    of_ipv6 = dict(line.split() for line in _lines(_NET / "snmp6") if line)
-    return int(dict(zip(names, numbers)).get("FragCreates", 0)) + int(of_ipv6.get("Ip6FragCreates", 0))
+    """Since this network namespace began, of both families. Raises OSError and DecodeError."""
+    four = decode_snmp("\n".join(_lines(_NET / "snmp")))
+    six = decode_snmp6("\n".join(_lines(_NET / "snmp6")))
+    return four.get("FragCreates", 0) + six.get("Ip6FragCreates", 0)
 
 
 def _conntrack_accounting() -> bool:
