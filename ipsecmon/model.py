@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
 
 if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
 __all__ = [
     "LINE_TERMS",
     "OTHER_PEERS",
+    "TUNNEL_LEVELS",
+    "TUNNEL_SUMS",
     "UNKNOWN_PEER",
     "UNNAMED",
     "Batch",
@@ -234,6 +236,10 @@ class Reconciliation:
         if self.unexplained_octets:
             return Word.DISAGREE
         return Word.EXPLAINED if self.explained_octets or self.reason else Word.AGREE
+
+
+TUNNEL_LEVELS = ("open_packets", "sas", "sas_without_anti_replay", "last_used_s", "added_s")
+TUNNEL_SUMS = tuple(one.name for one in fields(TunnelIncrement) if one.name not in ("key", *TUNNEL_LEVELS))
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from ipsecmon.model import TunnelIncrement, TunnelKey
+from ipsecmon.model import TUNNEL_SUMS, TunnelIncrement, TunnelKey
 
 __all__ = ["TunnelBooks"]
-
-LEVELS = ("open_packets", "sas", "sas_without_anti_replay", "last_used_s", "added_s")
-_SUMS = tuple(one.name for one in fields(TunnelIncrement) if one.name not in ("key", *LEVELS))
 
 
 class TunnelBooks:
@@ -31,7 +28,7 @@ class TunnelBooks:
         was = self._open.get(one.key)
         if was is None:
             return one
-        return replace(one, **{name: getattr(was, name) + getattr(one, name) for name in _SUMS})
+        return replace(one, **{name: getattr(was, name) + getattr(one, name) for name in TUNNEL_SUMS})
 
     def batch(self) -> tuple[TunnelIncrement, ...]:
         return tuple(self._open.values())

@@ -58,7 +58,7 @@ _NUMBERS = (
     "bridged_packets",
     "pending_packets",
 )
-_TUNNEL_SUMS = (
+_TUNNEL_SUMS = (  # of version 3: a step stays as it is, whatever model.TUNNEL_SUMS becomes
     "octets",
     "packets",
     "payload_octets",

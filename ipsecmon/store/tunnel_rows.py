@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from operator import add, attrgetter
 from typing import Any, Optional
 
+from ipsecmon.model import TUNNEL_LEVELS as LEVELS
+from ipsecmon.model import TUNNEL_SUMS as SUMS
 from ipsecmon.model import Direction, TunnelIncrement, TunnelKey
 from ipsecmon.store.sums import MAX_NUMBER
 
@@ -24,27 +26,6 @@ __all__ = [
 ]
 
 ALL_PEERS = ""  # the peer of what is the sum over a tunnel's peers
-
-SUMS = (
-    "octets",
-    "packets",
-    "payload_octets",
-    "derived_octets",
-    "bridged_octets",
-    "bridged_packets",
-    "error_bound_octets",
-    "error_bound_packets",
-    "unseen_ends",
-    "unbounded_ends",
-    "births",
-    "rekeys",
-    "ends",
-    "lost_packets",
-    "late_packets",
-    "replayed_packets",
-    "integrity_failures",
-)
-LEVELS = ("open_packets", "sas", "sas_without_anti_replay", "last_used_s", "added_s")
 
 Numbers = tuple[Optional[int], ...]
 _TIMES = 2  # of LEVELS, at the end

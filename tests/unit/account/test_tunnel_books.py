@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipsecmon.account.tunnel_books import LEVELS, TunnelBooks
-from ipsecmon.model import Direction, TunnelIncrement, TunnelKey
+from ipsecmon.account.tunnel_books import TunnelBooks
+from ipsecmon.model import TUNNEL_LEVELS, Direction, TunnelIncrement, TunnelKey
 
 KEY = TunnelKey("vpn", "198.51.100.7", Direction.IN)
 
@@ -35,4 +35,4 @@ def test_a_closed_interval_leaves_nothing() -> None:
 
 
 def test_every_number_is_a_sum_or_a_level() -> None:
-    assert set(LEVELS) < set(TunnelIncrement.__dataclass_fields__)
+    assert set(TUNNEL_LEVELS) < set(TunnelIncrement.__dataclass_fields__)
