@@ -124,16 +124,18 @@ def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -
         else tuple(name for name, one in open_terms.items() if one.octets is not None),
         unexplained=unexplained,
         agreement=agreement,
-        reasons=() if is_exact else _reasons(agreement, over, (least, most), open_terms),
+        reasons=()
+        if is_exact
+        else _reasons(agreement, over, (least, most), open_terms, packets["unexplained"]),
     )
 
 
 def _reasons(
-    agreement: Agreement, over: int, ends: tuple[int, int], terms: Mapping[str, _Term]
+    agreement: Agreement, over: int, ends: tuple[int, int], terms: Mapping[str, _Term], unseen: int
 ) -> tuple[str, ...]:
     words = tuple(term.reason for term in terms.values() if term.reason)
     if agreement is Agreement.EXPLAINED:
-        return words
+        return words or (f"rules counted {_number(-unseen, 'packet')} more than the interface frames",)
     least, most = ends
     if over > most:
         beyond = f"the interface counted {_number(over - most, 'octet')} more than parts and terms come to"

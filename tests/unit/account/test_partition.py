@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipsecmon.account.partition import Agreement, Volume, identify
@@ -125,6 +125,7 @@ def test_an_agreement_is_a_word(agreement: Agreement) -> None:
     assert agreement.value == agreement.name.lower()
 
 
+@example(Volume(0, 0), Volume(0, 1), {})
 @given(volumes, volumes, st.dictionaries(st.sampled_from([LINK, FRAGMENTS, DROPS, BEFORE, SKEW]), volumes))
 def test_parts_and_terms_always_add_up_to_the_interface(
     nic: Volume, parts: Volume, said: dict[ObservationPoint, Volume]
