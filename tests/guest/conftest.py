@@ -8,9 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.guest.rekeys import Rekeyer, rekeying
 from tests.guest.sites import Sites
 from tests.guest.sites import sites as make_sites
-from tests.guest.topology import delete_ipsec, flush_ipsec
+from tests.guest.topology import EspTunnel, add_esp_tunnel, delete_ipsec, flush_ipsec
+from tests.guest.tunnel_meter import TunnelMeter
+from tests.guest.tunnel_modes import COUNTERS
+from tests.netns.agent import Agent
 from tests.netns.topology import Topology
 from tests.netns.topology import topology as make_topology
 
@@ -53,3 +57,22 @@ def sites(all_sites: Sites) -> Iterator[Sites]:
     """It without a trace of an earlier test's IPsec, each SA of which had its end told."""
     yield all_sites
     delete_ipsec(all_sites)
+
+
+@pytest.fixture(scope="module")
+def meter(all_sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelMeter]:
+    """One agent for all tests of a module: to start one takes the guest seconds."""
+    agent = Agent(all_sites, tmp_path_factory.mktemp("agent"), {"interval": "10s", "counters": COUNTERS})
+    agent.start()
+    yield TunnelMeter(agent)
+    agent.end()
+    agent.call("rules", "remove")
+
+
+@pytest.fixture
+def rekeyer(sites: Sites, meter: TunnelMeter) -> Iterator[Rekeyer]:
+    """Of a tunnel that is there, and of which nothing is counted yet."""
+    meter.start_again()
+    add_esp_tunnel(sites, EspTunnel())
+    with rekeying(sites, EspTunnel()) as made:
+        yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,35 +9,15 @@ import pytest
 
 from tests.guest.conversation import converse
 from tests.guest.ike import ike_connection
-from tests.guest.rekeys import Rekeyer, rekeying
+from tests.guest.rekeys import Rekeyer
 from tests.guest.routers import wait_until
 from tests.guest.sites import Sites
 from tests.guest.topology import EspTunnel, add_esp_tunnel
 from tests.guest.tunnel_meter import NOTHING, TunnelMeter, carried, encrypted
-from tests.guest.tunnel_modes import COUNTERS
-from tests.netns.agent import Agent
 
 NAME = "VPN-to-parent"
 REKEYS = 100
 RATE = 200  # packets a second, each way
-
-
-@pytest.fixture(scope="module")
-def meter(all_sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelMeter]:
-    agent = Agent(all_sites, tmp_path_factory.mktemp("agent"), {"interval": "10s", "counters": COUNTERS})
-    agent.start()
-    yield TunnelMeter(agent)
-    agent.end()
-    agent.call("rules", "remove")
-
-
-@pytest.fixture
-def rekeyer(sites: Sites, meter: TunnelMeter) -> Iterator[Rekeyer]:
-    """Of a tunnel that is there, and of which nothing is counted yet."""
-    meter.start_again()
-    add_esp_tunnel(sites, EspTunnel())
-    with rekeying(sites, EspTunnel()) as made:
-        yield made
 
 
 def is_certain(row: dict[str, Any]) -> bool:

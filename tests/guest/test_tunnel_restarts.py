@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from tests.guest.conversation import converse
-from tests.guest.rekeys import Rekeyer, rekeying
+from tests.guest.rekeys import Rekeyer
 from tests.guest.sa_storm import sa_storm
 from tests.guest.sites import Sites
-from tests.guest.topology import EspTunnel, add_esp_tunnel
+from tests.guest.topology import EspTunnel
 from tests.guest.tunnel_meter import TunnelMeter, carried, encrypted
-from tests.guest.tunnel_modes import COUNTERS
-from tests.netns.agent import Agent
 
 NAME = "VPN-to-parent"
 RATE = 200
 STORM_RATE, STORM_S = 500, 20.0
 SPEAK_RATE = 50
-
-
-@pytest.fixture(scope="module")
-def meter(all_sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TunnelMeter]:
-    agent = Agent(all_sites, tmp_path_factory.mktemp("agent"), {"interval": "10s", "counters": COUNTERS})
-    agent.start()
-    yield TunnelMeter(agent)
-    agent.end()
-    agent.call("rules", "remove")
-
-
-@pytest.fixture
-def rekeyer(sites: Sites, meter: TunnelMeter) -> Iterator[Rekeyer]:
-    """Of a tunnel that is there, and of which nothing is counted yet."""
-    meter.start_again()
-    add_esp_tunnel(sites, EspTunnel())
-    with rekeying(sites, EspTunnel()) as made:
-        yield made
 
 
 def test_an_agent_that_is_killed_between_two_polls_misses_nothing(
