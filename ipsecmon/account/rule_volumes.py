@@ -17,7 +17,7 @@ from ipsecmon.model import UNNAMED, CounterKey, Direction, Increment, Observatio
 
 __all__ = ["RuleVolumes", "measure_rules"]
 
-_BUILT_IN = ("esp", "nat-t", "inner")
+_BUILT_IN = ("esp", "nat-t", "ah", "inner")
 _POINTS = (ObservationPoint.WIRE, ObservationPoint.INNER)
 _WAYS = (Direction.IN, Direction.OUT)
 _NOTHING = Volume(0, 0)

@@ -1,8 +1,9 @@
 """From the user's config to the plan of the rules: which parts, in which order, on which NFLOG groups.
 
-The order is the partition's: IKE, then ESP of the named peers, then the rest of ESP and NAT-T, then the
-named clear counters as the file has them, then `other`. Inside: the named tunnels that rules can tell,
-with their drill-downs, then `inner`, whatever else was decrypted or will be encrypted.
+The order is the partition's: IKE, then ESP and AH of the named peers, then the rest of ESP, NAT-T and AH,
+then the named clear counters as the file has them, then GRE and L2TP in the clear, then `other`. Inside: the
+named tunnels that rules can tell, with their drill-downs, then `inner`, whatever else was decrypted or will
+be encrypted.
 
 A counter that had an NFLOG group keeps it, wherever it now stands in the file: a copy that is on its way when
 rules are replaced must not be taken for another counter's.
@@ -25,6 +26,15 @@ __all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "peer_addresse
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
+_NAMES = {
+    Kind.IKE: "ike",
+    Kind.ESP: "esp",
+    Kind.NATT: "nat-t",
+    Kind.AH: "ah",
+    Kind.GRE: "gre",
+    Kind.L2TP: "l2tp",
+    Kind.OTHER: "other",
+}
 _WIRE, _INNER = ObservationPoint.WIRE, ObservationPoint.INNER
 
 
@@ -174,16 +184,17 @@ def _parts(
     peers: Mapping[str, tuple[str, ...]],
     nfmarks: Mapping[str, Optional[int]],
 ) -> Iterator[Part]:
-    yield Part(Kind.IKE, groups.tap("ike", way, _WIRE))
+    yield Part(Kind.IKE, groups.tap(_NAMES[Kind.IKE], way, _WIRE))
     for name, addresses in wire_tunnels(config.counters, peers).items():
         tag = nfmarks[name] if way is Direction.IN else None  # what comes out of the ESP inherits it
         yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=addresses, nfmark=tag)
-    yield Part(Kind.ESP, groups.tap("esp", way, _WIRE))
-    yield Part(Kind.NATT, groups.tap("nat-t", way, _WIRE))
+    for kind in (Kind.ESP, Kind.NATT, Kind.AH):
+        yield Part(kind, groups.tap(_NAMES[kind], way, _WIRE))
     for counter in config.counters:
         if counter.match and not counter.inside_tunnel:
             yield Part(Kind.CLEAR, groups.tap(counter.name, way, _WIRE), match=_match(counter.match))
-    yield Part(Kind.OTHER, groups.tap("other", way, _WIRE))
+    for kind in (Kind.GRE, Kind.L2TP, Kind.OTHER):
+        yield Part(kind, groups.tap(_NAMES[kind], way, _WIRE))
 
 
 def _tunnels(

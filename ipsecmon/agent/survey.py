@@ -148,7 +148,7 @@ def _with_distinct_names(tunnels: Sequence[Tunnel]) -> tuple[Tunnel, ...]:
     taken = {name.casefold() for name in (*BUILT_IN_PARTS, UNNAMED, LINE_NAME)}
     named = []
     for tunnel in tunnels:
-        stem = _printable(tunnel.name)[:MAX_NAME].strip() or "ipsec"
+        stem = _printable(tunnel.name).replace("@", "-")[:MAX_NAME].strip() or "ipsec"
         numbered = (stem, *(f"{stem}-{number}" for number in range(2, len(tunnels) + len(taken) + 2)))
         name = next(name for name in numbered if _folded(name) not in taken)
         taken.add(_folded(name))

@@ -20,7 +20,7 @@ __all__ = ["render_config"]
 MAX_TUNNELS = 500  # each takes 4 NFLOG groups
 MAX_LISTED = 8  # of what is only named in a comment
 _GROUPS = 400  # as many as nflog.groups has by default
-_BUILT_IN_GROUPS = 10
+_BUILT_IN_GROUPS = 16
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*|\d+\.\d+\.\d+\.\d+(/\d+)?")
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
@@ -34,7 +34,7 @@ _TUNNELS_TO_COME = {
 }
 _ANY_TUNNEL = "a tunnel ({kind}) to {far_end}; what is inside it is not yet told apart"
 _GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it; apart (inside: gre) not yet"
-_GRE = "GRE to {far_end}, for which no IPsec was seen: in `other` on the line, unless you match proto: gre"
+_GRE = "GRE to {far_end}, for which no IPsec was seen: in the built-in part `gre` on the line"
 
 
 def render_config(found: Survey) -> str:

@@ -15,12 +15,17 @@ from ipsecmon.model import UNNAMED, Direction, ObservationPoint
 
 __all__ = ["BUILT_IN_PARTS", "Counter", "NflogPin", "OwnName", "Pin"]
 
-BUILT_IN_PARTS = ("esp", "nat-t", "ike", "other", "inner")
+BUILT_IN_PARTS = ("esp", "nat-t", "ah", "ike", "gre", "l2tp", "other", "inner")
 
 
 def _not_built_in(name: str) -> str:
     if name.casefold() in BUILT_IN_PARTS:
-        raise ValueError(f"is the name of a built-in part; not allowed: {', '.join(BUILT_IN_PARTS)}")
+        raise ValueError(
+            f'is the name of a built-in part: write another one, such as "my-{name}", or leave the counter '
+            f"out where the built-in part is what it counts; not allowed: {', '.join(BUILT_IN_PARTS)}"
+        )
+    if "@" in name:
+        raise ValueError('may not hold @, which stands between a part and its line: write "-" in its place')
     if name.casefold() == UNNAMED:
         raise ValueError("is the name of the SAs that no counter takes: give it another one")
     return name

@@ -87,7 +87,7 @@ def parse_protocol(value: object) -> int:
     """An IP protocol number from its name or number. Raises ValueError."""
     word = value.lower() if isinstance(value, str) else value
     if word in (*ESP_AND_AH, *ESP_AND_AH.values()):
-        raise ValueError("ESP and AH are not matched: ipsec: and the built-in part esp count them")
+        raise ValueError("ESP and AH are not matched: ipsec: and the built-in parts esp and ah count them")
     if isinstance(word, str) and word in PROTOCOLS:
         return PROTOCOLS[word]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:

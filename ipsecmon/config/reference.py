@@ -36,8 +36,8 @@ How values are written:
 
 Words such as `on`, `off` and `no` are text; only `true` and `false` are truth values (a setting that is
 true or false takes `yes` and `no` too). A key with nothing after it is refused where that could change
-what is counted. The names `esp`, `nat-t`, `ike`, `other` and `inner` belong to the built-in parts,
-`unnamed` to the SAs that no counter takes.
+what is counted. The names `ike`, `esp`, `nat-t`, `ah`, `gre`, `l2tp`, `other` and `inner`
+belong to the built-in parts, `unnamed` to the SAs that no counter takes. No name may hold an `@`.
 """
 
 _TYPES = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "object": "mapping"}

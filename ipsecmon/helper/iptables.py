@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import zlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 from ipsecmon.errors import RulesRefused
@@ -66,6 +67,8 @@ class IptablesRules:
                 continue
             if not shape.bpf:
                 notes.append("the kernel has no bpf match (xt_bpf): IKE on UDP 4500 counts as nat-t")
+            if not shape.ah6:
+                notes.append("the kernel has no ah match (ip6t_ah): AH over IPv6 counts as what it protects")
             return [*notes, *limits(fitted, self._tables())]
         raise explained(refused)
 
@@ -234,9 +237,9 @@ class IptablesRules:
         """From the best to the least."""
         xfrm = has_xfrm()
         nfacct = plan.nfacct == "auto" and not reloaded_by() and self._acct.supported()
-        for bpf in (True, False):
+        for ah6, bpf in product((True, False), (True, False)):
             for counting in (True, False) if nfacct else (False,):
-                yield Shape(xfrm, bpf, counting)
+                yield Shape(xfrm, bpf, counting, ah6)
 
     def _tables(self) -> list[Xtables]:
         """Of the families that this machine speaks."""

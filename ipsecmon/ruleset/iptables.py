@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from ipsecmon.model import Direction
 from ipsecmon.ruleset.conditions import from_peer
-from ipsecmon.ruleset.iptables_matches import match_conditions
-from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
+from ipsecmon.ruleset.iptables_matches import IKE_ON_4500, RUNT, match_conditions
+from ipsecmon.ruleset.model import Kind, Match, Part, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import THRESHOLD
 
 __all__ = [
@@ -50,12 +50,12 @@ _FROM_HERE = {
     4: ("-m addrtype --src-type LOCAL", "-s 0.0.0.0/32"),
     6: ("-m addrtype --src-type LOCAL", "-s ::/128"),
 }
-# cBPF: a UDP length of 9 is a keepalive, a first word of 0 the non-ESP marker (RFC 3948 2.2, 2.3). IPv4 with
-# its options; in IPv6 UDP must stand right behind the fixed header, else the packet counts as NAT-T ESP.
-_IKE_ON_4500 = {
-    4: '-m bpf --bytecode "7,177 0 0 0,72 0 0 4,21 2 0 9,64 0 0 8,21 0 1 0,6 0 0 65535,6 0 0 0"',
-    6: '-m bpf --bytecode "8,48 0 0 6,21 0 5 17,40 0 0 44,21 2 0 9,32 0 0 48,21 0 1 0,6 0 0 65535,6 0 0 0"',
+_CONDITIONS = {
+    Kind.ESP: ("-p 50",),
+    Kind.GRE: ("-p 47",),
+    Kind.L2TP: ("-p 17 -m udp --dport 1701", "-p 17 -m udp --sport 1701", "-p 115"),
 }
+_PEER_END = {Direction.IN: "-s", Direction.OUT: "-d"}
 MOST_REQIDS = 16  # of one tunnel: the policy match knows no ranges, and each number is a rule more
 MOST_TOLD = 1024  # combinations of one tunnel's peers, reqids and networks: a packet passes every rule
 _NAME_ROOM = 13  # octets of a prefix: with a letter and a digest, a chain's name keeps below 28
@@ -64,11 +64,12 @@ Chains = dict[str, list[str]]
 
 
 class Shape(NamedTuple):
-    """What the kernel has. xfrm: IPsec, and the policy match; bpf, nfacct: these matches."""
+    """What the kernel has. xfrm: IPsec, and the policy match; bpf, nfacct, ah6: these matches."""
 
     xfrm: bool = True
     bpf: bool = True
     nfacct: bool = False
+    ah6: bool = True
 
 
 def prefix(plan: Plan) -> str:
@@ -99,7 +100,7 @@ def show(plan: Plan, shape: Shape = Shape()) -> str:  # noqa: B008  # an immutab
     four, six = (chains(plan, family, shape) for family in FAMILIES)
     lines = ["*mangle", *(f":{name} - [0:0]" for name in four)]
     for name, rules in four.items():
-        lines += [f"{family}-A {name} {rule}" for family, rule in _merged(rules, six[name])]
+        lines += [f"{family}-A {name} {rule}" for family, rule in _merged(rules, six.get(name, []))]
     lines += [f"-I {hook} 1 -j {prefix(plan)}a-{chain}" for hook, chain in HOOKS.items()]
     return "\n".join([*lines, "COMMIT", ""])
 
@@ -142,6 +143,8 @@ class _Set:
                 found[self._of(inside.tap)] = self._tap(inside.tap)
             found[self._of(tunnel.tap)] = self._tunnel(tunnel)
         for way in (Direction.IN, Direction.OUT):
+            if self._ah_parts(way) and self._ah:
+                found[f"{self._name}ah_{way.value}"] = list(self._dispatch_ah(way))
             found[f"{self._name}line_{way.value}"] = list(self._dispatch_parts(way))
             found[f"{self._name}inner_{way.value}"] = list(self._dispatch_tunnels(way))
         for name, rules in self._hooked():
@@ -189,6 +192,8 @@ class _Set:
     def _tunnel(self, tunnel: Tunnel) -> list[str]:
         """Its own tap, then the first drill-down that matches."""
         rules = [*self._tag(tunnel.nfmark), *self._tap(tunnel.tap)]
+        if tunnel.inside and self._shape.bpf:
+            rules.append(f"{RUNT[self._family]} -j RETURN")
         for inside in tunnel.inside:
             rules += self._gotos(inside.match, inside.tap)
         return rules
@@ -197,23 +202,47 @@ class _Set:
         found = match_conditions(self._plan, match, tap.direction, self._family, self._shape.bpf)
         return [" ".join(filter(None, (conditions, f"-g {self._of(tap)}"))) for conditions in found]
 
+    @property
+    def _ah(self) -> str:
+        """What tells AH. ip6tables-legacy's -p looks behind it, as behind any extension header."""
+        return "-p 51" if self._family == 4 else "-m ah" if self._shape.ah6 else ""
+
+    def _ah_parts(self, way: Direction) -> list[Part]:
+        """Those that take AH; none where nothing takes what is left of it."""
+        kinds = (Kind.PEER, Kind.AH)
+        found = [one for one in self._plan.parts if one.tap.direction is way and one.kind in kinds]
+        return found if any(one.kind is Kind.AH for one in found) else []
+
+    def _dispatch_ah(self, way: Direction) -> Iterator[str]:
+        for part in self._ah_parts(way):
+            to = f"-g {self._of(part.tap)}"
+            whose = [f"{_PEER_END[way]} {peer} " for peer in self._own(part.peers)]
+            yield from (f"{one}{to}" for one in (whose if part.kind is Kind.PEER else [""]))
+
     def _dispatch_parts(self, way: Direction) -> Iterator[str]:
-        end, peer_end = ("--dport", "-s") if way is Direction.IN else ("--sport", "-d")
+        """First AH, as what it protects looks like itself to ip6tables-legacy; then what ports would drop."""
+        end = "--dport" if way is Direction.IN else "--sport"
         natt = f"-p 17 -m udp {end} 4500"
-        for part in self._plan.parts:
-            if part.tap.direction is not way:
-                continue
+        if self._ah_parts(way) and self._ah:
+            yield f"{self._ah} -g {self._name}ah_{way.value}"
+        mine = [part for part in self._plan.parts if part.tap.direction is way and part.kind is not Kind.AH]
+        if self._shape.bpf:
+            others = (part.tap for part in mine if part.kind is Kind.OTHER)
+            yield from (f"{RUNT[self._family]} -g {self._of(other)}" for other in others)
+        for part in mine:
             to = f"-g {self._of(part.tap)}"
             if part.kind is Kind.IKE:
                 yield f"-p 17 -m udp {end} 500 {to}"
                 if self._shape.bpf:
-                    yield f"{natt} {_IKE_ON_4500[self._family]} {to}"
+                    yield f"{natt} {IKE_ON_4500[self._family]} {to}"
             elif part.kind is Kind.PEER:
                 for peer in self._own(part.peers):
-                    yield f"{peer_end} {peer} -p 50 {to}"
-                    yield f"{peer_end} {peer} {natt} {to}"
-            elif part.kind in (Kind.ESP, Kind.NATT):
-                yield f"{'-p 50' if part.kind is Kind.ESP else natt} {to}"
+                    yield f"{_PEER_END[way]} {peer} -p 50 {to}"
+                    yield f"{_PEER_END[way]} {peer} {natt} {to}"
+            elif part.kind is Kind.NATT:
+                yield f"{natt} {to}"
+            elif part.kind in _CONDITIONS:
+                yield from (f"{condition} {to}" for condition in _CONDITIONS[part.kind])
             else:
                 yield from self._gotos(part.match, part.tap)
 

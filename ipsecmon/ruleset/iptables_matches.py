@@ -16,11 +16,25 @@ from ipsecmon.model import Direction
 from ipsecmon.ruleset.conditions import Conjunction, conjunctions
 from ipsecmon.ruleset.model import Match, Plan
 
-__all__ = ["NO_PROTOCOL", "match_conditions"]
+__all__ = ["IKE_ON_4500", "NO_PROTOCOL", "RUNT", "match_conditions"]
 
 # cBPF (linux/filter.h: number of instructions, then code, jump if true, jump if false, operand).
 # `-p 0` would be every protocol: the octet of IPv4's own protocol 0 is looked at.
 NO_PROTOCOL = '-m bpf --bytecode "4,48 0 0 9,21 0 1 0,6 0 0 65535,6 0 0 0"'
+# cBPF: a UDP length of 9 is a keepalive, a first word of 0 the non-ESP marker (RFC 3948 2.2, 2.3). IPv4 with
+# its options; in IPv6 UDP must stand right behind the fixed header, else the packet counts as NAT-T ESP.
+IKE_ON_4500 = {
+    4: '-m bpf --bytecode "7,177 0 0 0,72 0 0 4,21 2 0 9,64 0 0 8,21 0 1 0,6 0 0 65535,6 0 0 0"',
+    6: '-m bpf --bytecode "8,48 0 0 6,21 0 5 17,40 0 0 44,21 2 0 9,32 0 0 48,21 0 1 0,6 0 0 65535,6 0 0 0"',
+}
+# cBPF: TCP, UDP, DCCP, SCTP or UDP-Lite with less than 8 octets, and no later fragment: a match of ports
+# drops it (xt_tcpudp.c, xt_multiport.c). In IPv6 it must stand right behind the fixed header.
+RUNT = {
+    4: '-m bpf --bytecode "14,40 0 0 6,69 11 0 8191,48 0 0 9,21 4 0 6,21 3 0 17,21 2 0 33,21 1 0 132,21 0 5 '
+    '136,177 0 0 0,128 0 0 0,28 0 0 0,53 1 0 8,6 0 0 65535,6 0 0 0"',
+    6: '-m bpf --bytecode "10,48 0 0 6,21 4 0 6,21 3 0 17,21 2 0 33,21 1 0 132,21 0 3 136,128 0 0 0,'
+    '53 1 0 48,6 0 0 65535,6 0 0 0"',
+}
 _SLOTS = 15  # ports in one multiport match; a range takes two
 _WITH_PORTS = (6, 17, 33, 132, 136)  # what multiport knows: TCP, UDP, DCCP, SCTP, UDP-Lite
 _LETTERS = {"src": "s", "dst": "d"}

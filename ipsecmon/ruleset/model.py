@@ -34,10 +34,13 @@ class Kind(str, enum.Enum):
     """What a part of the line is made of."""
 
     IKE = "ike"  # UDP 500; UDP 4500 with the non-ESP marker, and keepalives (RFC 3948 section 2)
-    PEER = "peer"  # ESP and NAT-T ESP exchanged with given addresses
+    PEER = "peer"  # ESP, NAT-T ESP and AH exchanged with given addresses
     ESP = "esp"  # the rest of IP protocol 50
     NATT = "natt"  # the rest of ESP in UDP 4500
+    AH = "ah"  # the rest of IP protocol 51
     CLEAR = "clear"  # a named share of the clear traffic
+    GRE = "gre"  # the rest of IP protocol 47
+    L2TP = "l2tp"  # the rest of UDP 1701 on either side, and of IP protocol 115 (RFC 3931, 4.1)
     OTHER = "other"  # what no other part took
 
 

@@ -30,6 +30,9 @@ _FAMILY = {4: "ip", 6: "ip6"}
 _FAR_END = {Direction.IN: "saddr", Direction.OUT: "daddr"}
 # a packet of ours: from an own address, or from none yet (DAD, MLD and IGMP before there is one)
 _FROM_HERE = ("fib saddr type local", "ip saddr 0.0.0.0", "ip6 saddr ::")
+# the first header that is none of IPv6's extensions; of these, AH ends the search (nf_tables_ipv6.h)
+_BY_PROTOCOL = {Kind.ESP: "esp", Kind.AH: "ah", Kind.GRE: "gre"}
+_L2TP = ("udp dport 1701", "udp sport 1701", "meta l4proto 115")
 _TO_MANY = ("meta nfproto ipv4 fib daddr type { broadcast, multicast }", "ip6 daddr ff00::/8")
 
 
@@ -149,12 +152,14 @@ def _dispatch_parts(plan: Plan, direction: Direction) -> Iterator[str]:
         elif part.kind is Kind.PEER:
             end = "saddr" if direction is Direction.IN else "daddr"
             for peer in _peers(part.peers, end):
-                yield f"{peer} meta l4proto esp {to}"
+                yield f"{peer} meta l4proto {{ esp, ah }} {to}"
                 yield f"{peer} {natt} {to}"
-        elif part.kind is Kind.ESP:
-            yield f"meta l4proto esp {to}"
+        elif part.kind in _BY_PROTOCOL:
+            yield f"meta l4proto {_BY_PROTOCOL[part.kind]} {to}"
         elif part.kind is Kind.NATT:
             yield f"{natt} {to}"
+        elif part.kind is Kind.L2TP:
+            yield from (f"{condition} {to}" for condition in _L2TP)
         else:
             yield from _gotos(plan, part.match, part.tap)
 

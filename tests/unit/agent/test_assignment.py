@@ -54,7 +54,7 @@ def test_a_file_that_makes_no_sense_is_as_good_as_none(tmp_path: Path, text: str
 
 
 def test_groups_that_do_not_suffice_with_what_was_kept_are_handed_out_anew(tmp_path: Path) -> None:
-    narrow = "nflog: {groups: 5600-5613}\n"
+    narrow = "nflog: {groups: 5600-5619}\n"
     save_groups(tmp_path, build_plan(config(tmp_path, "old 1, older 2", narrow), resolve))
     assert ("web", "in") in groups(tmp_path, "web 80, mail 25", narrow)
 

@@ -62,8 +62,11 @@ def test_parts_stand_in_the_partitions_order_and_counters_in_the_files(way: Dire
         (Kind.PEER, "parent"),
         (Kind.ESP, "esp"),
         (Kind.NATT, "nat-t"),
+        (Kind.AH, "ah"),
         (Kind.CLEAR, "web"),
         (Kind.CLEAR, "guests"),
+        (Kind.GRE, "gre"),
+        (Kind.L2TP, "l2tp"),
         (Kind.OTHER, "other"),
     ]
 
@@ -200,7 +203,7 @@ def test_the_last_value_of_a_mask_is_used_too() -> None:
 
 
 def test_views_and_conditions_are_taken_over() -> None:
-    web, guests = (part.match for part in parts(plan(), IN)[5:7])
+    web, guests = (part.match for part in parts(plan(), IN) if part.kind is Kind.CLEAR)
     assert web == Match((6,), ((80, 80), (443, 443)))
     assert guests == Match(local=("10.1.5.0/24",), lan_view=False)
 
@@ -214,14 +217,22 @@ def test_a_line_is_the_sum_of_its_parts_and_of_nothing_inside() -> None:
     lines = line_parts(config(), plan())
     assert set(lines) == {CounterKey("T1", IN, WIRE), CounterKey("T1", OUT, WIRE)}
     assert [key.name for key in lines[CounterKey("T1", IN, WIRE)]] == [
-        "ike", "berlin", "parent", "esp", "nat-t", "web", "guests", "other",
+        "ike", "berlin", "parent", "esp", "nat-t", "ah", "web", "guests", "gre", "l2tp", "other",
     ]  # fmt: skip
     assert all(key.direction is OUT for key in lines[CounterKey("T1", OUT, WIRE)])
 
 
 def test_the_least_config_has_the_built_in_parts() -> None:
     found = plan("line: {name: T1, interface: eth1}\n")
-    assert [part.tap.name for part in parts(found, IN)] == ["ike", "esp", "nat-t", "other"]
+    assert [part.tap.name for part in parts(found, IN)] == [
+        "ike",
+        "esp",
+        "nat-t",
+        "ah",
+        "gre",
+        "l2tp",
+        "other",
+    ]
     assert [tunnel.tap.name for tunnel in found.tunnels] == ["inner", "inner"]
     assert not found.writes_nfmarks()
 

@@ -65,6 +65,7 @@ def _parts(way: Direction, groups: Iterator[int]) -> Iterator[Part]:
     yield Part(Kind.PEER, _wire("VPN-to-parent", way, groups), PEERS, nfmark=0x00010000 if inbound else None)
     yield Part(Kind.ESP, _wire("esp", way, groups))
     yield Part(Kind.NATT, _wire("nat-t", way, groups))
+    yield Part(Kind.AH, _wire("ah", way, groups))
     clear = {
         "web": WEB,
         'guests"; drop; #': GUESTS,
@@ -73,7 +74,8 @@ def _parts(way: Direction, groups: Iterator[int]) -> Iterator[Part]:
     }
     for name, match in clear.items():
         yield Part(Kind.CLEAR, _wire(name, way, groups), match=match)
-    yield Part(Kind.OTHER, _wire("other", way, groups))
+    for kind in (Kind.GRE, Kind.L2TP, Kind.OTHER):
+        yield Part(kind, _wire(kind.value, way, groups))
 
 
 def _tunnels(way: Direction, groups: Iterator[int]) -> Iterator[Tunnel]:

@@ -24,7 +24,9 @@ from .listings import iptables_refuse
 from .plans import rich_plan, small_plan
 
 GOLDEN = Path(__file__).parent / "golden"
-SHAPES = [Shape(xfrm, bpf) for xfrm in (True, False) for bpf in (True, False)]
+SHAPES = [
+    Shape(xfrm, bpf, ah6=ah6) for xfrm in (True, False) for bpf in (True, False) for ah6 in (True, False)
+]
 LAN = Tap("lan", Direction.IN, ObservationPoint.INNER, 7)
 MAX_CHAIN = 28  # octets: XT_EXTENSION_MAXNAMELEN - 1, what iptables(8) takes
 
@@ -178,3 +180,10 @@ def test_a_kernel_without_ipsec_gets_no_policy_match() -> None:
 def test_hooks_are_those_that_the_text_jumps_from() -> None:
     text = show(small_plan())
     assert {line.split()[1] for line in text.splitlines() if line.startswith("-I ")} == set(HOOKS)
+
+
+def test_ah_over_ipv6_is_told_before_what_it_protects_where_the_kernel_can() -> None:
+    with_ah, without = (chains(rich_plan(), 6, Shape(ah6=ah6)) for ah6 in (True, False))
+    assert with_ah["ipsecmon-a-line_in"][0] == "-m ah -g ipsecmon-a-ah_in"
+    assert [rule for rules in without.values() for rule in rules if "ah" in rule] == []
+    assert set(with_ah) - set(without) == {"ipsecmon-a-ah_in", "ipsecmon-a-ah_out"}
