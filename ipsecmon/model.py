@@ -39,6 +39,9 @@ __all__ = [
     "TunnelIncrement",
     "TunnelKey",
     "Word",
+    "bare_name",
+    "line_of",
+    "on_line",
 ]
 
 
@@ -106,6 +109,10 @@ class Reason(str, enum.Enum):
     SKEW = "skew"  # the two meters were not read at the same moment
     ERROR_BOUND = "error-bound"  # an SA ended with no last reading, or nobody knows its direction
     NO_COUNTER = "no-counter"  # there is no second meter
+    NON_IP = "non-ip"  # frames that no rule sees: ARP, PPP control, or headers of merged packets
+    QDISC_DROPS = "qdisc-drops"  # dropped by the queue behind the rules, which tells packets only
+    DROPPED = "dropped-before-rules"  # dropped by the interface, or broken
+    LINK_HEADERS = "link-headers"  # of a length that is not known yet
 
 
 class CounterKey(NamedTuple):
@@ -114,6 +121,21 @@ class CounterKey(NamedTuple):
     name: str
     direction: Direction
     observed_at: ObservationPoint
+
+
+def on_line(name: str, line: str) -> str:
+    """The counter of a part on one of several lines."""
+    return f"{name}@{line}"
+
+
+def bare_name(name: str) -> str:
+    """Of a part, on whatever line."""
+    return name.partition("@")[0]
+
+
+def line_of(name: str) -> str:
+    """Of a part, where its counter says it; else empty."""
+    return name.partition("@")[2]
 
 
 @dataclass(frozen=True)

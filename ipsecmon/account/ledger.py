@@ -2,7 +2,7 @@
 
 In: Packets (folded by group), Readings (differences by Deltas). Out: a Batch a closed interval. Octets and
 packets come from kernel counters alone; copies only ever fill the nflog_* columns and the loss meters.
-A line is the sum of its parts, so it can never disagree with them.
+A line is the sum of its parts, so it can never disagree with them. So is a part of several lines.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _FIELDS = tuple(field.name for field in fields(_Sums))
 
 
 class Ledger:
-    """groups: NFLOG group to key. lines: a line's key to the keys of its parts, which it sums up."""
+    """groups: NFLOG group to key. lines: a key to those it sums up: a line's parts, or a part's lines."""
 
     def __init__(
         self,
@@ -99,6 +99,10 @@ class Ledger:
     def groups(self) -> Mapping[int, CounterKey]:
         """Whose copies come on which NFLOG group."""
         return self._groups
+
+    def sums(self) -> Iterable[CounterKey]:
+        """What is the sum of others."""
+        return self._lines
 
     def change(
         self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
@@ -229,13 +233,13 @@ class Ledger:
         return [sums.increment(key) for key, sums in self._with_lines(totals).items()]
 
     def _with_lines(self, sums: Mapping[CounterKey, _Sums]) -> dict[CounterKey, _Sums]:
-        """Lines first, then everything as it stands."""
+        """Lines first, then everything as it stands. What is a sum now may have had a counter of its own."""
         lines: dict[CounterKey, _Sums] = {}
         for line, parts in self._lines.items():
             lines[line] = _Sums()
-            for part in parts:
+            for part in (line, *(part for part in parts if part != line)):
                 lines[line].add(sums.get(part, _Sums()))
-        return {**lines, **sums}
+        return {**lines, **{key: one for key, one in sums.items() if key not in lines}}
 
     def _book(self, key: CounterKey, octets: int, packets: int) -> None:
         """What a counter that has left the config still counted: its copies came to nobody."""

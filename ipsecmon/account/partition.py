@@ -63,7 +63,8 @@ class Identity:
     """terms, with `unexplained`, and the parts add up to the interface's octets; None adds nothing.
 
     packets: of the terms that have some. bounds: least and most of the terms that are not known or estimated.
-    reasons: why it is not to the octet, in words.
+    beyond: octets by which the bounds do not do: 0 but where it disagrees. reasons: why it is not to the
+    octet, in words; main_term: which one may make most of it, if any.
     """
 
     terms: Mapping[str, Optional[int]]
@@ -73,18 +74,22 @@ class Identity:
     unexplained: int
     agreement: Agreement
     reasons: tuple[str, ...]
+    beyond: int = 0
+    main_term: str = ""
 
 
 def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]) -> Identity:
     """nic: packets are frames. parts: their sum. said: what was read of the terms; a missing one is 0."""
     headers = _link_headers(nic, said.get(ObservationPoint.LINK_HEADERS, Volume()))
     drops = said.get(ObservationPoint.QDISC_DROPS, Volume())
-    dropped = _drops(drops.packets, parts)
+    fragmented = said.get(ObservationPoint.FRAGMENT_HEADERS, Volume())
     over = Volume(
-        nic.octets - parts.octets - (headers.octets or 0) - (dropped.octets or 0),
+        nic.octets - parts.octets - (headers.octets or 0),
         nic.packets - parts.packets + drops.packets,
     )
-    fragments, fragment_packets = _fragments(over, said.get(ObservationPoint.FRAGMENT_HEADERS, Volume()))
+    dropped = _drops(drops.packets, parts, over, fragmented, headers.octets is not None)
+    over = over._replace(octets=over.octets - (dropped.octets or 0))
+    fragments, fragment_packets = _fragments(over, fragmented)
     unseen = over.packets - fragment_packets
     before = said.get(ObservationPoint.DROPPED_BEFORE_RULES, Volume())
     terms = {
@@ -109,12 +114,14 @@ def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]
 def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -> Identity:
     unexplained = over - sum(term.octets or 0 for term in terms.values())
     open_terms = {name: term for name, term in terms.items() if term.least != term.most}
+    told = {**open_terms, **({"qdisc-drops": terms["qdisc-drops"]} if packets["qdisc-drops"] else {})}
     is_exact = unexplained == 0 and packets["unexplained"] == 0 and not packets["qdisc-drops"]
     least, most = (sum(getattr(one, end) for one in terms.values()) for end in ("least", "most"))
     if is_exact:
         agreement = Agreement.AGREE
     else:
         agreement = Agreement.EXPLAINED if least <= over <= most else Agreement.DISAGREE
+    widest = max(told, key=lambda name: told[name].most - told[name].least, default="")
     return Identity(
         terms={**{name: terms[name].octets for name in TERMS}, "unexplained": unexplained},
         packets=packets,
@@ -124,9 +131,9 @@ def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -
         else tuple(name for name, one in open_terms.items() if one.octets is not None),
         unexplained=unexplained,
         agreement=agreement,
-        reasons=()
-        if is_exact
-        else _reasons(agreement, over, (least, most), open_terms, packets["unexplained"]),
+        reasons=() if is_exact else _reasons(agreement, over, (least, most), told, packets["unexplained"]),
+        beyond=over - min(max(over, least), most),
+        main_term="" if is_exact else widest,
     )
 
 
@@ -149,6 +156,8 @@ def _link_headers(nic: Volume, said: Volume) -> _Term:
     if nic.packets and not said.packets:
         reason = "the length of the link's headers is not known yet"
         return _Term(None, 0, nic.packets * LARGEST_LINK_HEADER, reason)
+    if said.packets == nic.packets:
+        return _Term(said.octets, said.octets, said.octets)
     octets = nic.packets * (said.octets // said.packets) if said.packets else 0
     return _Term(octets, octets, octets)
 
@@ -185,13 +194,24 @@ def _dropped(packets: int, unseen: int) -> _Term:
     return _Term(None, 0, frames * LARGEST_PACKET, reason)
 
 
-def _drops(packets: int, offered: Volume) -> _Term:
-    """Packets of the mean size, though what is dropped is rather the larger ones."""
+def _drops(packets: int, parts: Volume, over: Volume, fragmented: Volume, knows_headers: bool) -> _Term:
+    """Octets of what the queueing discipline dropped, as a negative number; it tells packets only.
+
+    over: of the interface without link headers over the parts, frames as if nothing had been dropped. Where
+    these are as many as rules saw, with all fragments or none, nothing but the drops is missing: they are the
+    difference. Else of the mean size, though what is dropped is rather the larger ones.
+    """
     if not packets:
         return _Term(0, 0, 0)
-    octets = round(packets * offered.octets / offered.packets) if offered.packets else 0
-    reason = f"{_number(packets, 'packet')} dropped by the queueing discipline, which tells no octets"
-    return _Term(-octets, -packets * LARGEST_PACKET, -packets * SMALLEST_PACKET, reason)
+    least, most = -packets * LARGEST_PACKET, -packets * SMALLEST_PACKET
+    missing = over.octets - (fragmented.octets if over.packets else 0)
+    who = f"{_number(packets, 'packet')} dropped by the queueing discipline"
+    if knows_headers and over.packets in (0, fragmented.packets) and least <= missing <= most:
+        mean = round(-missing / packets)
+        reason = f"{who}: of {mean:,} octets, by what the interface has less, as its frames add up"
+        return _Term(missing, missing, missing, reason)
+    octets = round(packets * parts.octets / parts.packets) if parts.packets else 0
+    return _Term(-octets, least, most, f"{who}, which tells no octets")
 
 
 def _skew(said: Volume) -> _Term:

@@ -33,7 +33,6 @@ __all__ = [
     "range_skew_ns",
     "reconcile",
     "reconcile_copies",
-    "reconcile_parts",
     "reconcile_tunnel",
 ]
 
@@ -123,17 +122,6 @@ def reconcile_tunnel(
     if abs(more) <= passed or any(one.least or one.most for one in bounds):
         bounds.append(skew)
     return _explained(Reconciliation(key, Pair.SA_RULE, octets, rule.octets), bounds, merged)
-
-
-def reconcile_parts(
-    key: CounterKey, nic_octets: int, terms_octets: int, bound_octets: int = 0
-) -> Reconciliation:
-    """The interface's own counter, and the sum of the line's parts with every known term.
-
-    bound_octets: what terms that are only bounded may make, either way.
-    """
-    found = Reconciliation(key, Pair.NIC_PARTS, nic_octets, terms_octets)
-    return _explained(found, [_Bound(Reason.SKEW, -bound_octets, bound_octets)])
 
 
 def _passed_between(packets: int, length_ns: int, skew_ns: int) -> int:

@@ -34,7 +34,7 @@ _Told = TypeVar("_Told")
 
 def read_facts(config: Config, agent: Fact[AgentFacts], folder: Path) -> Facts:
     """agent: what the running one says. folder: its store."""
-    names = [line.interface for line in config.lines]
+    names = [name for line in config.lines for name in line.interfaces]
     lower: Fact[Mapping[str, Sequence[str]]] = _tried(lambda: read_lower(names))
     return Facts(
         table=TABLE,

@@ -17,6 +17,7 @@ from typing import Optional
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
+from ipsecmon.agent.agreement import lines_of
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.bridge import bridge
 from ipsecmon.agent.checkup import CHECKUP_NS, Checkup
@@ -211,6 +212,7 @@ class Agent:
             self._counts,
             self._keeper.check,
             self._checkup.levels,
+            lines_of(wired.config),
         )
         self._rounds = Rounds(parts, generation)
         self._rounds.read_all()

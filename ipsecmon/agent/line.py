@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from ipsecmon.account.line_agreement import outside_of
 from ipsecmon.account.partition import Identity, Volume, identify
 from ipsecmon.config import Config, Line
-from ipsecmon.model import LINE_TERMS, CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, line_of
 from ipsecmon.store import ReportRow, report, tunnel_report
 
-__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
+__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "ways_of"]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)
-_WIRE, _NIC = ObservationPoint.WIRE, ObservationPoint.NIC
+_WIRE = ObservationPoint.WIRE
 
 Rows = Mapping[CounterKey, Volume]
 
@@ -41,8 +42,20 @@ class LineWay:
 
     @property
     def total(self) -> Volume:
-        """Of the parts together."""
+        """Of the parts together; outbound, what was offered to the queueing discipline."""
         return _sum([part.total for part in self.parts])
+
+    @property
+    def carried_octets(self) -> Optional[int]:
+        """What the interface had, less link headers; None while their length is not known."""
+        headers = self.identity.terms["link-headers"]
+        return None if headers is None else self.nic.octets - headers
+
+    @property
+    def dropped(self) -> Volume:
+        """By the queueing discipline; octets are an estimate where the identity says so."""
+        octets = self.identity.terms["qdisc-drops"] or 0
+        return Volume(-octets, self.identity.packets["qdisc-drops"])
 
 
 @dataclass(frozen=True)
@@ -58,31 +71,31 @@ class LineReport:
     seconds: float
 
 
-def line_report(config: Config, folder: Path) -> LineReport:
-    """Of the config's first line, everything since the store began. Raises StoreError."""
+def line_reports(config: Config, folder: Path) -> list[LineReport]:
+    """Of each of the config's lines, everything since the store began. Raises StoreError."""
     newest = tunnel_report(folder)
     last = report(folder, newest.last_start_ns, newest.last_end_ns)
     total = report(folder, 0, _END_OF_TIME_NS)
-    line = config.lines[0]
-    ways = ways_of(line, _volumes(total.rows), _volumes(last.rows, bridged=False))
     seconds = (newest.last_end_ns - newest.last_start_ns) / 1e9
-    return LineReport(line, ways, total.start_ns, total.end_ns, seconds)
+    totals, lasts = _volumes(total.rows), _volumes(last.rows, bridged=False)
+    return [
+        LineReport(line, ways_of(line, config.lines, totals, lasts), total.start_ns, total.end_ns, seconds)
+        for line in config.lines
+    ]
 
 
-def ways_of(line: Line, totals: Rows, last: Rows) -> dict[Direction, LineWay]:
-    """Both directions, whatever was counted in them."""
-    return {way: _way(line, way, totals, last) for way in _WAYS}
+def ways_of(line: Line, lines: Sequence[Line], totals: Rows, last: Rows) -> dict[Direction, LineWay]:
+    """Both directions of one of the lines, whatever was counted in them."""
+    return {way: _way(line, lines, way, totals, last) for way in _WAYS}
 
 
-def _way(line: Line, way: Direction, totals: Rows, last: Rows) -> LineWay:
-    keys = [key for key in totals if key[1:] == (way, _WIRE) and key.name != line.name]
-    parts = [LinePart(key.name, totals[key], last.get(key, Volume())) for key in keys]
-    nic = totals.get(CounterKey(line.interface, way, _NIC), Volume())
-    said = {
-        point: totals[key]
-        for point in LINE_TERMS
-        if (key := CounterKey(line.interface, way, point)) in totals
-    }
+def _way(line: Line, lines: Sequence[Line], way: Direction, totals: Rows, last: Rows) -> LineWay:
+    lasts = _parts(line, lines, way, last)
+    parts = [
+        LinePart(name, total, lasts.get(name, Volume()))
+        for name, total in _parts(line, lines, way, totals).items()
+    ]
+    nic, said = outside_of(line.interfaces, way, totals)
     return LineWay(
         nic=nic,
         parts=parts,
@@ -90,6 +103,24 @@ def _way(line: Line, way: Direction, totals: Rows, last: Rows) -> LineWay:
         last=_sum([part.last for part in parts]),
         capacity_bits_per_s=_capacity(line, way),
     )
+
+
+def _parts(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dict[str, Volume]:
+    """By the counter's name. A counter that has no line in its name was of the only line there was, but for
+    what was counted in it since as the sum of several: the first line's."""
+    names = [key.name for key in rows if key[1:] == (way, _WIRE)]
+    line_names = {*(one.name for one in lines), *map(line_of, names)}
+    found: dict[str, Volume] = {}
+    for name in names:
+        own = rows[CounterKey(name, way, _WIRE)]
+        if line_of(name) == line.name:
+            found[name] = own
+        elif not line_of(name) and line == lines[0] and name not in line_names:
+            summed = _sum([rows[CounterKey(one, way, _WIRE)] for one in names if one.startswith(f"{name}@")])
+            own = Volume(own.octets - summed.octets, own.packets - summed.packets)
+            if len(lines) == 1 or any(own):
+                found[name] = own
+    return found
 
 
 def _capacity(line: Line, way: Direction) -> Optional[int]:

@@ -5,6 +5,8 @@ then the named clear counters as the file has them, then GRE and L2TP in the cle
 named tunnels that rules can tell, with their drill-downs, then `inner`, whatever else was decrypted or will
 be encrypted.
 
+Of several lines each has parts of its own, named PART@LINE; the bare name is their sum.
+
 A counter that had an NFLOG group keeps it, wherever it now stands in the file: a copy that is on its way when
 rules are replaced must not be taken for another counter's.
 """
@@ -12,17 +14,17 @@ rules are replaced must not be taken for another counter's.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
-from ipsecmon.config import Config, Counter, Subnets
+from ipsecmon.config import Config, Counter, Line, Subnets
 from ipsecmon.config import Match as ConfigMatch
 from ipsecmon.config.readers import parse_address
 from ipsecmon.config.tunnels import ruled_tunnels, wire_tunnels
 from ipsecmon.errors import ConfigError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, bare_name, on_line
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "peer_addresses"]
+__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "part_sums", "peer_addresses"]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
@@ -49,8 +51,6 @@ def build_plan(
 
     Raises ConfigError where a peer's name has no address or the NFLOG groups do not suffice.
     """
-    if len(config.lines) > 1:
-        raise ConfigError("line: several lines are not yet supported: leave the one to count")
     if config.rules != "managed":
         return _watching_plan(config, table)
     groups = _Groups(config, kept or {}, busy)
@@ -58,8 +58,13 @@ def build_plan(
     nfmarks = _nfmarks(config, list(ruled_tunnels(config.counters)))
     plan = Plan(
         table=table,
-        interfaces=tuple(line.interface for line in config.lines),
-        parts=tuple(part for way in _WAYS for part in _parts(config, way, groups, peers, nfmarks)),
+        interfaces=_interfaces(config.lines),
+        parts=tuple(
+            part
+            for line in config.lines
+            for way in _WAYS
+            for part in _parts(config, line, way, groups, peers, nfmarks)
+        ),
         tunnels=tuple(tunnel for way in _WAYS for tunnel in _tunnels(config, way, groups, peers, nfmarks)),
         nfmark_mask=config.nfmark.mask,
         receive_buffer=config.nflog.receive_buffer_octets,
@@ -70,11 +75,15 @@ def build_plan(
     return plan
 
 
+def _interfaces(lines: Iterable[Line]) -> tuple[str, ...]:
+    return tuple(name for line in lines for name in line.interfaces)
+
+
 def _watching_plan(config: Config, table: str) -> Plan:
     """Of rules that the administrator keeps; none at all with `rules: off`."""
     plan = Plan(
         table=table,
-        interfaces=tuple(line.interface for line in config.lines),
+        interfaces=_interfaces(config.lines),
         parts=(),
         tunnels=(),
         receive_buffer=config.nflog.receive_buffer_octets,
@@ -90,14 +99,26 @@ def _watching_plan(config: Config, table: str) -> Plan:
 
 
 def line_parts(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
-    """The line as a counter of its own: the sum of its parts, in each direction that has any."""
-    parts = [part.tap for part in plan.parts] + [tap for tap in plan.watched if tap.observed_at is _WIRE]
+    """Each line as a counter of its own: the sum of its parts, in each direction that has any."""
+    parts = [(part.tap, part.interfaces) for part in plan.parts]
+    parts += [(tap, ()) for tap in plan.watched if tap.observed_at is _WIRE]
     lines = {
-        CounterKey(line.name, way, _WIRE): [tap.key for tap in parts if tap.direction is way]
+        CounterKey(line.name, way, _WIRE): [
+            tap.key for tap, on in parts if tap.direction is way and on in ((), line.interfaces)
+        ]
         for line in config.lines
         for way in _WAYS
     }
     return {key: keys for key, keys in lines.items() if keys}
+
+
+def part_sums(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
+    """Each part that several lines have as a counter of its own, by the part's bare name."""
+    sums: dict[CounterKey, list[CounterKey]] = {}
+    for part in plan.parts if len(config.lines) > 1 else ():
+        key = part.tap.key
+        sums.setdefault(key._replace(name=bare_name(key.name)), []).append(key)
+    return sums
 
 
 def group_ranges(config: Config) -> list[tuple[int, int]]:
@@ -179,22 +200,30 @@ def _nfmarks(config: Config, names: Sequence[str]) -> dict[str, Optional[int]]:
 
 def _parts(
     config: Config,
+    line: Line,
     way: Direction,
     groups: _Groups,
     peers: Mapping[str, tuple[str, ...]],
     nfmarks: Mapping[str, Optional[int]],
 ) -> Iterator[Part]:
-    yield Part(Kind.IKE, groups.tap(_NAMES[Kind.IKE], way, _WIRE))
+    is_one_of_many = len(config.lines) > 1
+    on = line.interfaces if is_one_of_many else ()
+
+    def part(kind: Kind, name: str, **more: Any) -> Part:
+        full_name = on_line(name, line.name) if is_one_of_many else name
+        return Part(kind, groups.tap(full_name, way, _WIRE), interfaces=on, **more)
+
+    yield part(Kind.IKE, _NAMES[Kind.IKE])
     for name, addresses in wire_tunnels(config.counters, peers).items():
         tag = nfmarks[name] if way is Direction.IN else None  # what comes out of the ESP inherits it
-        yield Part(Kind.PEER, groups.tap(name, way, _WIRE), peers=addresses, nfmark=tag)
+        yield part(Kind.PEER, name, peers=addresses, nfmark=tag)
     for kind in (Kind.ESP, Kind.NATT, Kind.AH):
-        yield Part(kind, groups.tap(_NAMES[kind], way, _WIRE))
+        yield part(kind, _NAMES[kind])
     for counter in config.counters:
         if counter.match and not counter.inside_tunnel:
-            yield Part(Kind.CLEAR, groups.tap(counter.name, way, _WIRE), match=_match(counter.match))
+            yield part(Kind.CLEAR, counter.name, match=_match(counter.match))
     for kind in (Kind.GRE, Kind.L2TP, Kind.OTHER):
-        yield Part(kind, groups.tap(_NAMES[kind], way, _WIRE))
+        yield part(kind, _NAMES[kind])
 
 
 def _tunnels(

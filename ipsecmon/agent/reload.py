@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
 from ipsecmon.account.tunnel_match import TunnelRule
+from ipsecmon.agent.agreement import lines_of
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.changes import check_reloadable, plan_changes, sink_changes
 from ipsecmon.agent.foreign_rules import Keeper
@@ -155,7 +156,7 @@ class Reload:
         wired.tunnels.change(change.tunnels)
         self._change_outlets(change.outlets)
         names = [outlet.name for outlet in change.outlets]
-        parts = replace(self._rounds.parts, interfaces=wired.interfaces, sinks=names)
+        parts = replace(self._rounds.parts, interfaces=wired.interfaces, sinks=names, lines=lines_of(config))
         self._rounds.change(parts, generation)
         save_groups(wired.folder, plan)
         self._retire_later()

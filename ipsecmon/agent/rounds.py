@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Optional, Protocol
 
 from ipsecmon.account.agreement import Agreement
@@ -81,7 +81,8 @@ class Books(Protocol):
 class Parts:
     """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone.
 
-    more_levels: of the agent about itself, asked for when an interval is closed.
+    more_levels: of the agent about itself, asked for when an interval is closed. lines: the interfaces of
+    each line whose parts the rules count.
     """
 
     clock: Clock
@@ -96,6 +97,7 @@ class Parts:
     counts: Counters
     check_rules: Callable[[Sequence[CounterKey]], int]
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Rounds:
@@ -167,7 +169,7 @@ class Rounds:
     def _counted(self) -> list[Increment]:
         """Of counters that rules have now: others stand still, which tells nothing."""
         ledger = self._parts.ledger
-        tapped = set(ledger.groups().values())
+        tapped = {*ledger.groups().values(), *ledger.sums()}
         return [one for one in ledger.snapshot() if one.key in tapped]
 
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
@@ -194,7 +196,7 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
-            batch = self._agreement.judge(batch)
+            batch = self._agreement.judge(batch, parts.lines)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Optional
 
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.errors import StoreError
-from ipsecmon.model import Batch
+from ipsecmon.model import Batch, Pair, Reconciliation
 
 __all__ = ["describe"]
 
@@ -24,10 +24,26 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "nfmarks_refused": list(nfmarks_refused),
         "dropped_datagrams": wired.copies.dropped_datagrams(),
         "counts": wired.counts.totals(),
+        "lines": _lines(last_closed.reconciliations if last_closed else ()),
         "xfrm": wired.tunnels.describe(),
         "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }
+
+
+def _lines(found: Iterable[Reconciliation]) -> list[dict[str, Any]]:
+    """Whether parts and interface agreed in the last interval, where anything passed."""
+    return [
+        {
+            "name": one.key.name,
+            "direction": one.key.direction.value,
+            "word": one.word.value,
+            "reason": one.reason.value if one.reason else None,
+            "unexplained_octets": one.unexplained_octets,
+        }
+        for one in found
+        if one.pair is Pair.NIC_PARTS
+    ]
 
 
 def _store(wired: Wired) -> dict[str, Any]:

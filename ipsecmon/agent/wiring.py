@@ -10,14 +10,14 @@ from typing import Optional, Union
 
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
-from ipsecmon.agent.plan import line_parts
+from ipsecmon.agent.plan import line_parts, part_sums
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.config import Config, SinkEntry
 from ipsecmon.config.advice import resolve_host
 from ipsecmon.helper.client import Helper
-from ipsecmon.model import CounterKey
+from ipsecmon.model import CounterKey, line_of
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
@@ -127,12 +127,12 @@ class Wired:
     def know_saved(self, keys: Sequence[CounterKey]) -> None:
         """Counters of an earlier config are read once more: what passed since belongs to the line."""
         self.rules.know({object_name(key): key for key in keys}, self.store.readings())
-        self.lines = with_parts(self.lines, keys, self.plan)
+        self.lines = with_parts(self.lines, keys, self.plan, self.config)
 
     def lines_of(self, config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
         """A new config's lines; what were parts until now and are none any more stay in their sums."""
         former = {key for parts in self.lines.values() for key in parts}
-        return with_parts(line_parts(config, plan), former, plan)
+        return with_parts(_sums(config, plan), former, plan, config)
 
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""
@@ -157,7 +157,7 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         interval_s=config.interval_s,
         folder=folder,
         plan=plan,
-        lines=line_parts(config, plan),
+        lines=_sums(config, plan),
         helper=helper,
         clock=clock,
         counts=counts,
@@ -191,18 +191,26 @@ def _rules(plan: Plan, helper: Helper, counts: Counters) -> Union[RuleCounterSou
     return ForeignCounterSource(helper.foreign_rules, {tap.group: tap.key for tap in plan.taps()}, counts)
 
 
+def _sums(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
+    return {**line_parts(config, plan), **part_sums(config, plan)}
+
+
 def with_parts(
-    lines: Mapping[CounterKey, Sequence[CounterKey]], keys: Iterable[CounterKey], plan: Plan
+    lines: Mapping[CounterKey, Sequence[CounterKey]], keys: Iterable[CounterKey], plan: Plan, config: Config
 ) -> dict[CounterKey, list[CounterKey]]:
-    """The lines with those of the keys that the plan does not count as parts too."""
-    others = set(keys) - {tap.key for tap in plan.taps()}
+    """The lines with those of the keys that the plan does not count as parts too.
+
+    A part that has no line in its name was of the only one, which the first one is taken to be.
+    """
+    others = sorted(set(keys) - {tap.key for tap in plan.taps()})
+    first = config.lines[0].name
     return {
         line: [
             *parts,
-            *sorted(
+            *(
                 one
                 for one in others
-                if (one.direction, one.observed_at) == (line.direction, line.observed_at)
+                if one not in parts and one[1:] == line[1:] and (line_of(one.name) or first) == line.name
             ),
         ]
         for line, parts in lines.items()

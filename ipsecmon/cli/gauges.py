@@ -94,8 +94,9 @@ class Gauges:
     def _line_cells(self, line: Line, way: Direction, gauge_width: int, spark_width: int) -> list[Text]:
         key = CounterKey(line.name, way, _WIRE)
         rate = self._rates.get(key)
-        capacity = capacity_of(self._config, way)
-        share = rate.bits_per_s / self._full(way) if rate else 0.0
+        capacity = capacity_of(self._config, way, line.name)
+        full = capacity or self._full(way)
+        share = rate.bits_per_s / full if rate else 0.0
         title = Text(f"{line.name} ", style="bold") + Text(line.interface, style="dim")
         known = Text(f"{render_rate(rate.bits_per_s):>12}" if rate else "", style="bold")
         return [
@@ -104,7 +105,7 @@ class Gauges:
             bar(share, gauge_width, _colour(share) if capacity else "cyan", self._plain, track=True),
             Text(f"{share:6.1%}" if rate and capacity else "", style=_colour(share)),
             known + Text(f" of {render_rate(capacity)}" if capacity else "", style="dim"),
-            sparkline(self._past[key], self._full(way), spark_width, self._plain),
+            sparkline(self._past[key], full, spark_width, self._plain),
         ]
 
     def _full(self, way: Direction) -> float:

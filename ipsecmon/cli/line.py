@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
-from ipsecmon.agent.line import LineReport, LineWay, line_report
+from ipsecmon.agent.line import LineReport, LineWay, line_reports
 from ipsecmon.cli.closing import close_interval, now_option
-from ipsecmon.cli.line_table import print_line
+from ipsecmon.cli.line_table import print_lines
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import iso_time
 from ipsecmon.cli.render import wide_console
 from ipsecmon.cli.tunnel_json import describe_tunnel
 from ipsecmon.cli.tunnel_table import Answer
 from ipsecmon.cli.tunnels import answer_of
-from ipsecmon.config import load
+from ipsecmon.config import Config, Line, load
 from ipsecmon.errors import ConfigError
+from ipsecmon.model import Direction
 
 __all__ = ["describe_line", "line_command"]
 
@@ -28,23 +30,40 @@ __all__ = ["describe_line", "line_command"]
 @now_option
 @json_option
 @click.option("--bits/--octets", "in_bits", default=None, help="Rates and totals, both in bits or in octets.")
-def line_command(config_file: Path, close_first: bool, as_json: bool, in_bits: Optional[bool]) -> None:
+@click.option("--line", "name", metavar="NAME", help="One of several lines.  [default: all]")
+def line_command(
+    config_file: Path, close_first: bool, as_json: bool, in_bits: Optional[bool], name: Optional[str]
+) -> None:
     """Print the line's parts, which never overlap, and the terms that tie them to the interface's counter.
 
     Totals are since the store began, rates of the newest interval, in bit/s; totals in octets. What passed
     inside tunnels is shown apart, as it is in the parts already.
     """
     config = load(config_file)
-    if not config.lines:
-        raise ConfigError("line: the config names none: write its name and interface")
+    chosen = _chosen(config, name)
     folder = Path(config.store.path)
     if close_first:
         close_interval(folder)
-    found, tunnels = line_report(config, folder), answer_of(config, folder)
+    found = [one for one in line_reports(config, folder) if one.line in chosen]
+    tunnels = answer_of(config, folder)
     if as_json:
-        click.echo(json.dumps(describe_line(found, tunnels), indent=2))
+        click.echo(json.dumps(_document(found, tunnels), indent=2))
     else:
-        print_line(found, tunnels, wide_console(), in_bits)
+        print_lines(found, tunnels, wide_console(), in_bits)
+
+
+def _chosen(config: Config, name: Optional[str]) -> Sequence[Line]:
+    chosen = [one for one in config.lines if name in (None, one.name)]
+    if not chosen:
+        names = ", ".join(one.name for one in config.lines)
+        raise ConfigError(f"--line {name}: the config has no such line; there are: {names}")
+    return chosen
+
+
+def _document(found: Sequence[LineReport], tunnels: Answer) -> dict[str, Any]:
+    """One line's form; of several, the first one's, and all of them as a list."""
+    described = [describe_line(one, tunnels) for one in found]
+    return {**described[0], **({"lines": described} if len(described) > 1 else {})}
 
 
 def describe_line(found: LineReport, tunnels: Answer) -> dict[str, Any]:
@@ -58,11 +77,18 @@ def describe_line(found: LineReport, tunnels: Answer) -> dict[str, Any]:
         "line": {
             "name": found.line.name,
             "interface": found.line.interface,
+            **({"interfaces": list(found.line.interfaces)} if len(found.line.interfaces) > 1 else {}),
             "capacity_bits_per_s": {
                 direction.value: way.capacity_bits_per_s for direction, way in found.ways.items()
             },
         },
-        **{direction.value: _way(found.ways[direction], found.seconds) for direction in found.ways},
+        **{
+            direction.value: {
+                **_way(way, found.seconds),
+                **(_queue(way) if direction is Direction.OUT else {}),
+            }
+            for direction, way in found.ways.items()
+        },
         "tunnels": [describe_tunnel(one, tunnels) for one in tunnels.tunnels],
     }
 
@@ -92,4 +118,14 @@ def _way(way: LineWay, seconds: float) -> dict[str, Any]:
         "agreement": identity.agreement.value,
         "unexplained_octets": identity.unexplained,
         "reasons": list(identity.reasons),
+    }
+
+
+def _queue(way: LineWay) -> dict[str, Any]:
+    """Before and behind the queueing discipline."""
+    return {
+        "offered_octets": way.total.octets,
+        "carried_octets": way.carried_octets,
+        "dropped_octets": way.dropped.octets,
+        "dropped_packets": way.dropped.packets,
     }

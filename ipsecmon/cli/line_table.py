@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from rich import box
@@ -17,10 +17,10 @@ from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
 from ipsecmon.cli.tunnel_sums import Tunnel
 from ipsecmon.cli.tunnel_table import Answer
-from ipsecmon.model import Direction
+from ipsecmon.model import Direction, bare_name
 from ipsecmon.units import render_octets, render_rate
 
-__all__ = ["print_line"]
+__all__ = ["print_lines"]
 
 _NAME_WIDTH, _NARROW_NAME_WIDTH = 24, 18
 _NARROW = 100
@@ -51,13 +51,25 @@ class _Look(NamedTuple):
         return render_octets(octets)
 
 
-def print_line(found: LineReport, tunnels: Answer, console: Console, in_bits: Optional[bool]) -> None:
+def print_lines(
+    found: Sequence[LineReport], tunnels: Answer, console: Console, in_bits: Optional[bool]
+) -> None:
     """in_bits: both rates and totals; None for bit/s and octets."""
     name_width = _NAME_WIDTH if console.width >= _NARROW else _NARROW_NAME_WIDTH
     room = console.width - name_width - _FIXED_WIDTH
     plain = console.options.ascii_only
     look = _Look(in_bits, plain, name_width, max(4, min(_LONGEST_BAR, room)))
-    title = Text(f"{printable(tunnels.router)}: ", style="bold")
+    for position, one in enumerate(found):
+        if position:
+            console.print()
+        _print_line(one, tunnels.router, look, console)
+    if tunnels.tunnels and any(one.start_ns < one.end_ns for one in found):
+        console.print()
+        _print_tunnels(tunnels, look, console)
+
+
+def _print_line(found: LineReport, router: str, look: _Look, console: Console) -> None:
+    title = Text(f"{printable(router)}: ", style="bold")
     title.append(printable(found.line.name), style="bold").append(f" on {found.line.interface}", style="dim")
     console.print(title)
     if found.start_ns == found.end_ns:
@@ -68,20 +80,35 @@ def print_line(found: LineReport, tunnels: Answer, console: Console, in_bits: Op
     for direction, way in found.ways.items():
         console.print()
         _print_way(direction, way, found.seconds, look, console)
-    if tunnels.tunnels:
-        console.print()
-        _print_tunnels(tunnels, look, console)
 
 
 def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, console: Console) -> None:
     console.print(_head(direction, way, seconds, look))
     console.print(_parts(way, seconds, look))
+    idle = [bare_name(part.name) for part in way.parts if not part.total.packets]
+    if idle:
+        console.print(Padding(Text(f"nothing in {printable(', '.join(idle))}", style="dim"), (0, 0, 0, 2)))
+    if direction is Direction.OUT:
+        console.print(Padding(_queue(way, look), (0, 0, 0, 2)))
     console.print(_sum(way))
     identity = way.identity
     said = Text("  parts and interface ", style="dim")
     console.print(said.append(_WORDS[identity.agreement.value], style=_STYLES[identity.agreement.value]))
     for reason in identity.reasons:
         console.print(Padding(Text(reason, style="dim"), (0, 0, 0, 4)))
+
+
+def _queue(way: LineWay, look: _Look) -> Text:
+    """Before and behind the queueing discipline."""
+    carried, dropped = way.carried_octets, way.dropped
+    text = Text(f"offered {look.total(way.total.octets)}, ")
+    text.append("carried –" if carried is None else f"carried {look.total(carried)}, ")
+    if not dropped.packets:
+        return text.append("the queue dropped nothing", style="dim")
+    about = "about " if "qdisc-drops" in way.identity.estimated else ""
+    share = dropped.octets / way.total.octets if way.total.octets else 0.0
+    packets = f"{dropped.packets:,} packets" if dropped.packets != 1 else "1 packet"
+    return text.append(f"dropped {about}{look.total(dropped.octets)} in {packets}, {share:.1%}", style="red")
 
 
 def _head(direction: Direction, way: LineWay, seconds: float, look: _Look) -> Text:
@@ -103,18 +130,17 @@ def _parts(way: LineWay, seconds: float, look: _Look) -> Table:
     for heading in ("share", "rate", "total", "packets"):
         table.add_column(heading, justify="right", no_wrap=True)
     whole = way.total.octets
-    for part in way.parts:
+    for part in (one for one in way.parts if one.total.packets):
         table.add_row(*_part(part, part.total.octets / whole if whole else 0.0, seconds, look))
     return table
 
 
 def _part(part: LinePart, share: float, seconds: float, look: _Look) -> Iterator[Text]:
-    style = "" if part.total.packets else "dim"
-    yield Text(f"  {printable(part.name)}", style=style)
+    yield Text(f"  {printable(bare_name(part.name))}")
     yield bar(share, look.bar_width, "cyan", look.plain)
-    yield Text(f"{share:.1%}", style=style)
+    yield Text(f"{share:.1%}")
     yield Text(look.rate(part.last.octets, seconds), style="" if part.last.octets else "dim")
-    yield Text(look.total(part.total.octets), style=style)
+    yield Text(look.total(part.total.octets))
     yield number(part.total.packets)
 
 

@@ -34,9 +34,9 @@ def rates(before: Totals, after: Totals) -> dict[CounterKey, Rate]:
     return found
 
 
-def capacity_of(config: Config, way: Direction) -> Optional[int]:
-    """Bits per second of the line in one direction, where the config says it."""
-    capacities = [line.capacity for line in config.lines if line.capacity]
+def capacity_of(config: Config, way: Direction, name: str = "") -> Optional[int]:
+    """Bits per second of all lines in one direction, where the config says it; of one, if it is named."""
+    capacities = [line.capacity for line in config.lines if line.capacity and name in ("", line.name)]
     if not capacities:
         return None
     return sum(one.in_bits_per_s if way is Direction.IN else one.out_bits_per_s for one in capacities)
@@ -58,7 +58,7 @@ def describe_rates(config: Config, seconds: float, found: dict[CounterKey, Rate]
 
 def _capacity(config: Config, key: CounterKey, lines: set[str]) -> Optional[int]:
     is_line = key.name in lines and key.observed_at is ObservationPoint.WIRE
-    return capacity_of(config, key.direction) if is_line else None
+    return capacity_of(config, key.direction, key.name) if is_line else None
 
 
 def _row(key: CounterKey, rate: Rate, capacity: Optional[int]) -> dict[str, Any]:

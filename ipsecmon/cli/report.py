@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from ipsecmon.agent.agreement import agreements
+from ipsecmon.agent.agreement import agreements, lines_of
 from ipsecmon.cli.closing import close_interval, now_option
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
@@ -99,7 +99,7 @@ def _answer(config: Config, folder: Path, asked: Range) -> Answer:
         )
     if found.clock_steps:
         notes.append(_clock_note(found.clock_steps))
-    return Answer(config.router, asked, found, "; ".join(notes), agreements(found))
+    return Answer(config.router, asked, found, "; ".join(notes), agreements(found, lines_of(config)))
 
 
 def _clock_note(steps: Sequence[ClockStep]) -> str:

@@ -78,6 +78,15 @@ def print_json(answer: Answer) -> None:
             for row in found.rows
             if row.key.observed_at not in _NO_COUNTERS
         ],
+        "lines": [
+            {
+                "name": one.key.name,
+                "direction": one.key.direction.value,
+                "agreement": describe_agreement(one),
+            }
+            for one in answer.agreements
+            if one.pair is Pair.NIC_PARTS
+        ],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
         "tunnels": [
             {**one, "agreement": describe_agreement(told.get((_inside(one), Pair.SA_RULE)))}

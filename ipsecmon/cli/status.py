@@ -73,6 +73,8 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     for reason in answer["nfmarks_refused"]:
         table.add_row("nfmark", f"not written: {reason}")
     table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
+    for one in answer.get("lines", ()):
+        table.add_row(f"line {escape(printable(one['name']))} {one['direction']}", _agreement(one))
     if "xfrm" in answer:
         table.add_row("SAs", _sas(answer["xfrm"]))
     _show_store(table, answer["store"])
@@ -96,6 +98,13 @@ def _show_store(table: Table, store: dict[str, Any]) -> None:
         table.add_row("store", f"{size}, spool {render_octets(store['spool_octets'])}{trimmed}")
     for trouble in _store_troubles(store):
         table.add_row("", f"[red]{escape(trouble)}[/]")
+
+
+def _agreement(line: dict[str, Any]) -> str:
+    reason = f", {line['reason']}" if line["reason"] else ""
+    if line["word"] != "disagree":
+        return f"parts and interface {line['word']}{reason}"
+    return f"[yellow]parts and interface disagree by {line['unexplained_octets']:,} octets[/]{reason}"
 
 
 def _sas(xfrm: dict[str, Any]) -> str:

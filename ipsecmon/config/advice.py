@@ -40,8 +40,9 @@ def resolve_host(name: str) -> tuple[str, ...]:
 
 def _missing_interfaces(config: Config, interfaces: Path) -> Iterator[str]:
     for line in config.lines:
-        if not (interfaces / line.interface).exists():
-            yield f"line {line.name}: there is no interface {line.interface} now"
+        for name in line.interfaces:
+            if not (interfaces / name).exists():
+                yield f"line {line.name}: there is no interface {name} now"
 
 
 def _peers(config: Config, resolve: Resolve) -> Iterator[str]:

@@ -16,6 +16,7 @@ from ipsecmon.config.counters import BUILT_IN_PARTS
 from ipsecmon.config.document import Document
 from ipsecmon.config.ipsec import Ipsec
 from ipsecmon.config.problems import KeyPath, Problem, render_key, suggestion
+from ipsecmon.model import on_line
 
 __all__ = ["disagreements", "empty_values"]
 
@@ -49,10 +50,11 @@ def disagreements(document: Document) -> list[Problem]:
     groups = [found for _, counter in counters for found in _groups(_, counter)]
     return [
         *_twice(document, names, _folded, "; names must differ in more than case"),
-        *_twice(document, _values(lines, "interface"), str, "; its traffic would count twice"),
+        *_twice(document, _interfaces(lines), str, "; its traffic would count twice"),
         *_same_tunnels(document, tunnels),
         *_pins_without_rule(document, tunnels, root),
         *_same_groups(document, groups, root),
+        *_several_lines(document, counters, lines, root.get("rules", "managed")),
         *_kinds(document, counters, root.get("rules", "managed")),
         *_unknown_tunnels(document, counters, tunnels),
         *_unknown_sink_counters(document, root, _sink_names(names, lines)),
@@ -94,6 +96,16 @@ def _items(mapping: Any, key: str, path: KeyPath = ()) -> Iterator[tuple[KeyPath
 
 def _values(items: list[tuple[KeyPath, dict[str, Any]]], key: str) -> list[_Found]:
     return [((*path, key), item[key]) for path, item in items if isinstance(item.get(key), str)]
+
+
+def _interfaces(lines: list[tuple[KeyPath, dict[str, Any]]]) -> list[_Found]:
+    found = _values(lines, "interface")
+    for path, line in lines:
+        several = line.get("interface")
+        for index, name in enumerate(several if isinstance(several, list) else ()):
+            if isinstance(name, str):
+                found.append(((*path, "interface", index), name))
+    return found
 
 
 def _read_ipsec(counter: dict[str, Any]) -> Optional[Ipsec]:
@@ -158,6 +170,26 @@ def _same_groups(
         first.setdefault(group, name)
 
 
+def _several_lines(
+    document: Document,
+    counters: list[tuple[KeyPath, dict[str, Any]]],
+    lines: list[tuple[KeyPath, dict[str, Any]]],
+    rules: object,
+) -> Iterator[Problem]:
+    """What only one line can have."""
+    if len(lines) < 2:
+        return
+    if rules == "manual":
+        message = "nobody can tell which of them a rule of yours is on with rules: manual: leave one"
+        yield document.problem(("line",), message)
+        return
+    for path, counter in counters:
+        default = "inner" if "inside_tunnel" in counter else "wire"
+        for inside, pin in _items(counter, "nflog", path):
+            if pin.get("observed_at", default) == "wire":
+                yield document.problem(inside, "with several lines there is a copy on each: leave it out")
+
+
 def _kinds(
     document: Document, counters: list[tuple[KeyPath, dict[str, Any]]], rules: object
 ) -> Iterator[Problem]:
@@ -201,7 +233,9 @@ def _unknown_tunnels(
 
 def _sink_names(names: list[_Found], lines: list[tuple[KeyPath, dict[str, Any]]]) -> list[str]:
     """What a sink may ask for: counters and lines, a line also by its interface, and the built-in parts."""
-    return [str(name) for _, name in (*names, *_values(lines, "interface"))] + list(BUILT_IN_PARTS)
+    bare = [str(name) for _, name in (*names, *_interfaces(lines))] + list(BUILT_IN_PARTS)
+    several = [str(name) for _, name in _values(lines, "name")] if len(lines) > 1 else []
+    return bare + [on_line(name, line) for name in bare for line in several]
 
 
 def _unknown_sink_counters(document: Document, root: dict[str, Any], known: list[str]) -> Iterator[Problem]:

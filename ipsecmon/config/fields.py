@@ -40,7 +40,7 @@ __all__ = [
     "Folder",
     "GroupRanges",
     "IfIds",
-    "InterfaceName",
+    "Interfaces",
     "Name",
     "Networks",
     "OneOrMany",
@@ -199,7 +199,7 @@ Name = Annotated[
     AfterValidator(_checked_name),
     WithJsonSchema({"title": "name", "type": "string", "minLength": 1, "maxLength": MAX_NAME}),
 ]
-InterfaceName = Annotated[
+_InterfaceName = Annotated[
     str,
     AfterValidator(_checked_interface),
     WithJsonSchema(_text("interface", r'^[^/:"\\*\s]{1,15}$', "eth1")),
@@ -258,6 +258,7 @@ Networks = Annotated[tuple[_Network, ...], OneOrMany(1), NotEmpty, AfterValidato
 Ports = Annotated[tuple[_Port, ...], OneOrMany(1), NotEmpty, AfterValidator(_merged_ranges)]
 GroupRanges = Annotated[tuple[_Group, ...], OneOrMany(1), NotEmpty]
 _EachOnce = AfterValidator(lambda values: tuple(dict.fromkeys(values)))
+Interfaces = Annotated[tuple[_InterfaceName, ...], OneOrMany(1), NotEmpty, _EachOnce]
 Protocols = Annotated[tuple[_Protocol, ...], OneOrMany(1), NotEmpty, _EachOnce]
 Peers = Annotated[tuple[_Peer, ...], OneOrMany(1), NotEmpty, _EachOnce]
 Connections = Annotated[tuple[_Connection, ...], OneOrMany(1), NotEmpty, _EachOnce]

@@ -24,7 +24,7 @@ from ipsecmon.config.fields import (
     Duration,
     Folder,
     GroupRanges,
-    InterfaceName,
+    Interfaces,
     Name,
     NotEmpty,
     OneOrMany,
@@ -124,8 +124,10 @@ class Line(Section):
     """An Internet line, whose parts must sum up to what its interface carries."""
 
     name: OwnName = Field(description="Its name in every report and series: 1 to 64 characters.")
-    interface: InterfaceName = Field(
-        description="The network interface the line is on, such as eth1 or ppp0."
+    interfaces: Interfaces = Field(
+        alias="interface",
+        description="The network interface the line is on, such as eth1, bond0 or ppp0; or a list, where one "
+        "line is several.",
     )
     capacity: Optional[Annotated[Capacity, BeforeValidator(_both_ways), WithJsonSchema(_CAPACITY_SCHEMA)]] = (
         Field(
@@ -133,6 +135,11 @@ class Line(Section):
             description="What the line can carry, in bits per second: one rate for both directions, or each.",
         )
     )
+
+    @property
+    def interface(self) -> str:
+        """For people: all of them."""
+        return ", ".join(self.interfaces)
 
 
 class Store(Section):
@@ -258,7 +265,8 @@ class Config(Section):
     )
     nfmark: Nfmark = Field(as_written({}), description="Packet marks.")
     lines: Annotated[tuple[Line, ...], OneOrMany(1), NotEmpty] = Field(
-        alias="line", description="The Internet line. A list is taken too, of one so far."
+        alias="line",
+        description="The Internet line; or a list of them, each with parts of its own, named `PART@LINE`.",
     )
     counters: Annotated[tuple[Counter, ...], OneOrMany()] = Field(
         (), description="Named counters; a packet counts in the first that takes it."

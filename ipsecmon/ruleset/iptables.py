@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ipsecmon.model import Direction
 from ipsecmon.ruleset.conditions import from_peer
 from ipsecmon.ruleset.iptables_matches import IKE_ON_4500, RUNT, match_conditions
-from ipsecmon.ruleset.model import Kind, Match, Part, Plan, Tap, Tunnel
+from ipsecmon.ruleset.model import Kind, LineRules, Match, Part, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import THRESHOLD
 
 __all__ = [
@@ -143,32 +143,35 @@ class _Set:
                 found[self._of(inside.tap)] = self._tap(inside.tap)
             found[self._of(tunnel.tap)] = self._tunnel(tunnel)
         for way in (Direction.IN, Direction.OUT):
-            if self._ah_parts(way) and self._ah:
-                found[f"{self._name}ah_{way.value}"] = list(self._dispatch_ah(way))
-            found[f"{self._name}line_{way.value}"] = list(self._dispatch_parts(way))
+            for line in plan.lines():
+                if self._ah and _ah_parts(line, way):
+                    found[self._line(line, way, "ah")] = list(self._dispatch_ah(line, way))
+                found[self._line(line, way)] = list(self._dispatch_parts(line, way))
             found[f"{self._name}inner_{way.value}"] = list(self._dispatch_tunnels(way))
         for name, rules in self._hooked():
             found[f"{self._name}{name}"] = rules
         return found
 
+    def _line(self, line: LineRules, way: Direction, what: str = "line") -> str:
+        return f"{self._name}{what}{line.suffix}_{way.value}"
+
     def _of(self, tap: Tap) -> str:
         return self._name + digest_of(tap)
 
     def _hooked(self) -> Iterator[tuple[str, list[str]]]:
-        interfaces, to_many = self._plan.interfaces, _TO_MANY[self._family]
-        not_ours = "-m addrtype ! --src-type LOCAL"
-        yield (
-            "arriving",
-            [*self._ipsec("in"), *(f"-i {name} {not_ours} -g {self._name}line_in" for name in interfaces)],
+        lines = {name: line for line in self._plan.lines() for name in line.interfaces}
+        into, out = (
+            {name: f"-g {self._line(line, way)}" for name, line in lines.items()}
+            for way in (Direction.IN, Direction.OUT)
         )
+        to_many, not_ours = _TO_MANY[self._family], "-m addrtype ! --src-type LOCAL"
+        yield "arriving", [*self._ipsec("in"), *(f"-i {name} {not_ours} {to}" for name, to in into.items())]
         clear = "-m policy --dir out --pol none " if self._shape.xfrm else ""
-        yield "to_many", [f"-o {name} {clear}{to_many} -g {self._name}line_out" for name in interfaces]
+        yield "to_many", [f"-o {name} {clear}{to_many} {to}" for name, to in out.items()]
         looped = [
-            f"-o {name} {here} {to_many} -j RETURN"
-            for name in interfaces
-            for here in _FROM_HERE[self._family]
+            f"-o {name} {here} {to_many} -j RETURN" for name in lines for here in _FROM_HERE[self._family]
         ]
-        leaving = [f"-o {name} -g {self._name}line_out" for name in interfaces]
+        leaving = [f"-o {name} {to}" for name, to in out.items()]
         yield "leaving", [*self._ipsec("out"), *looped, *leaving]
 
     def _ipsec(self, way: str) -> list[str]:
@@ -207,25 +210,19 @@ class _Set:
         """What tells AH. ip6tables-legacy's -p looks behind it, as behind any extension header."""
         return "-p 51" if self._family == 4 else "-m ah" if self._shape.ah6 else ""
 
-    def _ah_parts(self, way: Direction) -> list[Part]:
-        """Those that take AH; none where nothing takes what is left of it."""
-        kinds = (Kind.PEER, Kind.AH)
-        found = [one for one in self._plan.parts if one.tap.direction is way and one.kind in kinds]
-        return found if any(one.kind is Kind.AH for one in found) else []
-
-    def _dispatch_ah(self, way: Direction) -> Iterator[str]:
-        for part in self._ah_parts(way):
+    def _dispatch_ah(self, line: LineRules, way: Direction) -> Iterator[str]:
+        for part in _ah_parts(line, way):
             to = f"-g {self._of(part.tap)}"
             whose = [f"{_PEER_END[way]} {peer} " for peer in self._own(part.peers)]
             yield from (f"{one}{to}" for one in (whose if part.kind is Kind.PEER else [""]))
 
-    def _dispatch_parts(self, way: Direction) -> Iterator[str]:
+    def _dispatch_parts(self, line: LineRules, way: Direction) -> Iterator[str]:
         """First AH, as what it protects looks like itself to ip6tables-legacy; then what ports would drop."""
         end = "--dport" if way is Direction.IN else "--sport"
         natt = f"-p 17 -m udp {end} 4500"
-        if self._ah_parts(way) and self._ah:
-            yield f"{self._ah} -g {self._name}ah_{way.value}"
-        mine = [part for part in self._plan.parts if part.tap.direction is way and part.kind is not Kind.AH]
+        if self._ah and _ah_parts(line, way):
+            yield f"{self._ah} -g {self._line(line, way, 'ah')}"
+        mine = [part for part in line.parts if part.tap.direction is way and part.kind is not Kind.AH]
         if self._shape.bpf:
             others = (part.tap for part in mine if part.kind is Kind.OTHER)
             yield from (f"{RUNT[self._family]} -g {self._of(other)}" for other in others)
@@ -298,6 +295,12 @@ class _Set:
                 yield str(ipaddress.IPv4Address(peer.packed[:4]))
             else:
                 yield f"{ipaddress.IPv6Address(peer.packed + bytes(12))}/32"
+
+
+def _ah_parts(line: LineRules, way: Direction) -> list[Part]:
+    """Those that take AH; none where nothing takes what is left of it."""
+    found = [one for one in line.parts if one.tap.direction is way and one.kind in (Kind.PEER, Kind.AH)]
+    return found if any(one.kind is Kind.AH for one in found) else []
 
 
 def _policy(tunnel: Tunnel, *more: str) -> str:

@@ -17,12 +17,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 
-__all__ = ["BACKENDS", "Kind", "Match", "Part", "Plan", "Tap", "Tunnel", "object_name"]
+__all__ = ["BACKENDS", "Kind", "LineRules", "Match", "Part", "Plan", "Tap", "Tunnel", "object_name"]
 
 _SAFE_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 BACKENDS = ("auto", "nft", "iptables", "iptables-nft", "iptables-legacy")
@@ -85,13 +85,17 @@ class Tap:
 
 @dataclass(frozen=True)
 class Part:
-    """A disjoint share of the line in one direction. nfmark: the tag for what comes out of the ESP."""
+    """A disjoint share of a line in one direction. nfmark: the tag for what comes out of the ESP.
+
+    interfaces: of its line; empty where it is of all that the plan has.
+    """
 
     kind: Kind
     tap: Tap
     peers: tuple[str, ...] = ()
     match: Match = Match()
     nfmark: Optional[int] = None
+    interfaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,17 @@ class Tunnel:
         return not (self.peers or self.subnets or self.reqids)
 
 
+class LineRules(NamedTuple):
+    """What one line has. suffix: of its name among others."""
+
+    suffix: str
+    interfaces: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The whole rule set of one agent. Parts and tunnels are in order: first match wins.
+    """The whole rule set of one agent. Parts and tunnels are in order: first match wins on its line.
 
     does_nat: this router translates addresses, so a leaving packet's own source is not the LAN's.
     backend: what installs it; nfacct: whether iptables rules may count in nfacct objects. Both as the
@@ -150,6 +162,16 @@ class Plan:
             yield tunnel.tap
             yield from (inside.tap for inside in tunnel.inside)
         yield from self.watched
+
+    def lines(self) -> list[LineRules]:
+        """Every line with its parts, both directions; one without parts where there are none."""
+        found: dict[tuple[str, ...], list[Part]] = {}
+        for part in self.parts:
+            found.setdefault(part.interfaces or self.interfaces, []).append(part)
+        return [
+            LineRules(str(number) if number > 1 else "", interfaces, tuple(parts))
+            for number, (interfaces, parts) in enumerate((found or {self.interfaces: []}).items(), 1)
+        ]
 
     def groups(self) -> list[int]:
         return [tap.group for tap in self.taps()]
@@ -222,6 +244,12 @@ def _check_names(plan: Plan) -> None:
             raise ConfigError(f"interface name {interface!r} cannot be used in a rule: rename the interface")
     if plan.backend not in BACKENDS or plan.nfacct not in ("auto", "off"):
         raise ConfigError(f"backend {plan.backend!r} with nfacct {plan.nfacct!r} is not known")
+    lines = [part.interfaces for part in plan.parts if part.interfaces]
+    on_lines = [name for line in dict.fromkeys(lines) for name in line]
+    if not set(on_lines) <= set(plan.interfaces) or len(set(on_lines)) < len(on_lines):
+        raise ConfigError("each line needs interfaces of its own")
+    if lines and len(lines) < len(plan.parts):
+        raise ConfigError("parts are of one line each, or all of the only one")
     names = [tap.object_name for tap in plan.taps()]
     if len(set(names)) != len(names):
         raise ConfigError("two counters have the same name, direction and observation point")
@@ -285,7 +313,9 @@ def _nfmark(data: dict[str, Any]) -> Optional[int]:
 
 def _part(data: dict[str, Any]) -> Part:
     peers = tuple(str(peer) for peer in data["peers"])
-    return Part(Kind(data["kind"]), _tap(data["tap"]), peers, _match(data["match"]), _nfmark(data))
+    interfaces = tuple(str(name) for name in data["interfaces"])
+    match, nfmark = _match(data["match"]), _nfmark(data)
+    return Part(Kind(data["kind"]), _tap(data["tap"]), peers, match, nfmark, interfaces)
 
 
 def _tunnel(data: dict[str, Any]) -> Tunnel:

@@ -19,7 +19,7 @@ from itertools import product
 
 from ipsecmon.model import Direction
 from ipsecmon.ruleset.conditions import Conjunction, conjunctions, from_peer
-from ipsecmon.ruleset.model import Kind, Match, Plan, Tap, Tunnel
+from ipsecmon.ruleset.model import Kind, LineRules, Match, Plan, Tap, Tunnel
 
 __all__ = ["plan_chain", "render", "render_removal"]
 
@@ -69,28 +69,31 @@ def _chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
             yield inside.tap.object_name, _tap_lines(inside.tap)
         yield tunnel.tap.object_name, _tunnel_lines(plan, tunnel)
     for direction in (Direction.IN, Direction.OUT):
-        yield f"line_{direction.value}", list(_dispatch_parts(plan, direction))
+        for line in plan.lines():
+            yield _line_chain(line, direction), list(_dispatch_parts(plan, line, direction))
         yield f"inner_{direction.value}", list(_dispatch_tunnels(plan, direction))
     yield from _base_chains(plan)
 
 
 def _base_chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
-    names = "{ " + ", ".join(f'"{name}"' for name in plan.interfaces) + " }"
-    arriving = f"iifname {names} meta secpath missing fib saddr type != local jump line_in"
-    leaving = f"oifname {names} rt ipsec missing"
+    lines = {_line_chain(line, Direction.OUT): _leaving(line) for line in plan.lines() if line.interfaces}
     yield (
         "arriving",
         [
             "type filter hook prerouting priority -99; policy accept;",
             "meta secpath exists jump inner_in",
-            *([arriving] if plan.interfaces else []),
+            *(_arriving(line) for line in plan.lines() if line.interfaces),
         ],
     )
     yield (
         "sent_to_many",
         [
             "type filter hook output priority -99; policy accept;",
-            *(f"{leaving} {to_many} jump line_out" for to_many in _TO_MANY if plan.interfaces),
+            *(
+                f"{leaving} {to_many} jump {chain}"
+                for chain, leaving in lines.items()
+                for to_many in _TO_MANY
+            ),
         ],
     )
     yield (
@@ -100,13 +103,31 @@ def _base_chains(plan: Plan) -> Iterator[tuple[str, list[str]]]:
             "rt ipsec exists jump inner_out",
             *(
                 f"{leaving} {from_here} {to_many} return"
+                for leaving in lines.values()
                 for from_here in _FROM_HERE
                 for to_many in _TO_MANY
-                if plan.interfaces and not _families_differ(from_here, to_many)
+                if not _families_differ(from_here, to_many)
             ),
-            *([f"{leaving} jump line_out"] if plan.interfaces else []),
+            *(f"{leaving} jump {chain}" for chain, leaving in lines.items()),
         ],
     )
+
+
+def _line_chain(line: LineRules, way: Direction) -> str:
+    return f"line{line.suffix}_{way.value}"
+
+
+def _arriving(line: LineRules) -> str:
+    clear = "meta secpath missing fib saddr type != local"
+    return f"iifname {_names(line)} {clear} jump {_line_chain(line, Direction.IN)}"
+
+
+def _leaving(line: LineRules) -> str:
+    return f"oifname {_names(line)} rt ipsec missing"
+
+
+def _names(line: LineRules) -> str:
+    return "{ " + ", ".join(f'"{name}"' for name in line.interfaces) + " }"
 
 
 def _families_differ(from_here: str, to_many: str) -> bool:
@@ -139,10 +160,10 @@ def _tunnel_lines(plan: Plan, tunnel: Tunnel) -> list[str]:
     return lines
 
 
-def _dispatch_parts(plan: Plan, direction: Direction) -> Iterator[str]:
+def _dispatch_parts(plan: Plan, line: LineRules, direction: Direction) -> Iterator[str]:
     port = "dport" if direction is Direction.IN else "sport"
     natt = f"udp {port} 4500"
-    mine = [part for part in plan.parts if part.tap.direction is direction]
+    mine = [part for part in line.parts if part.tap.direction is direction]
     for part in mine:
         to = f"goto {part.tap.object_name}"
         if part.kind is Kind.IKE:

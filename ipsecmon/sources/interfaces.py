@@ -36,12 +36,13 @@ class InterfaceSource:
         self._life = f"{self._boot}/{os.getpid()}/{time.monotonic_ns()}"
 
     def start(self) -> None:
-        """Raises SourceError if an interface is not there."""
+        """Raises SourceError if an interface is not there, or is a part of another one."""
         self._route = IPRoute()
         there = self.names()
         for name in self._names:
             if name not in there:
                 raise SourceError(f"no such interface: {name} (there are {', '.join(there)})")
+        _check_apart([self._link(name) for name in self._names])
 
     def stop(self) -> None:
         if self._route is not None:
@@ -94,6 +95,24 @@ class InterfaceSource:
                 (Direction.OUT, "tx_bytes", "tx_packets"),
             )
         ]
+
+
+def _check_apart(links: Sequence[Any]) -> None:
+    """The frames of a VLAN are its link's too, those of a bond or bridge its members'. A veth's link is its
+    other end."""
+    names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
+    for link in links:
+        info = link.get_attr("IFLA_LINKINFO")
+        is_veth = info is not None and info.get_attr("IFLA_INFO_KIND") == "veth"
+        elsewhere = is_veth or link.get_attr("IFLA_LINK_NETNSID") is not None
+        below = None if elsewhere else link.get_attr("IFLA_LINK")
+        for other in (below, link.get_attr("IFLA_MASTER")):
+            if other in names and other != link["index"]:
+                name, counts_too = link.get_attr("IFLA_IFNAME"), names[other]
+                raise SourceError(
+                    f"line: frames of {name} are counted by {counts_too} too: name one of the two, or what "
+                    "both are made of"
+                )
 
 
 def default_route_interface() -> str:

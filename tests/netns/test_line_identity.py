@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.netns.agent import Agent
-from tests.netns.exchange import exchange_udp
+from tests.netns.exchange import carried, exchange_udp
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, Topology
 
 COUNTERS = [{"name": "voip", "match": {"proto": "udp", "port": 7000}}]
@@ -104,22 +104,49 @@ def test_arp_is_frames_that_no_rule_sees_within_their_bound(topology: Topology, 
         assert found[way]["terms"]["non-ip"] is None
 
 
-def test_a_full_queue_is_told_in_packets_and_an_estimate(topology: Topology, agent: Agent) -> None:
-    topology.run("router", "tc", "qdisc", "add", "dev", "wan0", "root", "tbf", *_SLOW.split())
+TBF = "root tbf rate 1544kbit burst 2kb limit 20kb"
+HTB = """root handle 1: htb default 2
+class add dev wan0 parent 1: classid 1:2 htb rate 1544kbit burst 2kb
+qdisc add dev wan0 parent 1:2 handle 2: pfifo limit 20
+"""
+
+
+@pytest.mark.parametrize("qdisc", [TBF, HTB], ids=["tbf", "htb"])
+def test_what_a_full_queue_dropped_is_known_to_the_octet(
+    topology: Topology, agent: Agent, qdisc: str
+) -> None:
+    """Packets of three sizes, so that the mean says nothing of those that were dropped."""
+    topology.run("router", "tc", "-b", "-", text=f"qdisc add dev wan0 {qdisc}\n")
     agent.start()
-    exchange_udp(topology, "lan", "inet", FAR, packets=500, sizes=(972,), rate=20_000)
+    before = topology.nic("inet", "eth0")
+    sent = exchange_udp(topology, "lan", "inet", FAR, packets=600, sizes=(12, 472, 1372), rate=20_000).sent
     time.sleep(0.5)  # what the queue still holds leaves
+    received, _ = carried(topology.nic("inet", "eth0").since(before))
     found = identity(agent)["out"]
 
-    drops = found["term_packets"]["qdisc-drops"]
-    assert drops > 0
-    assert found["nic_frames"] == sum(part["packets"] for part in found["parts"]) - drops
-    assert found["terms"]["qdisc-drops"] == -1000 * drops
+    assert received.packets < sent.packets
+    assert (found["offered_octets"], found["carried_octets"]) == (sent.octets, received.octets)
+    dropped = found["dropped_packets"], found["dropped_octets"]
+    assert dropped == (sent.packets - received.packets, sent.octets - received.octets)
+    assert found["terms"]["qdisc-drops"] == -found["dropped_octets"]
     assert (found["agreement"], found["unexplained_octets"]) == ("explained", 0)
-    assert "qdisc-drops" in found["estimated"]
+    assert found["estimated"] == [] and "dropped by the queueing discipline: of" in found["reasons"][0]
 
 
-_SLOW = "rate 1544kbit burst 2kb limit 20kb"
+def test_where_frames_do_not_add_up_what_a_full_queue_dropped_is_an_estimate(
+    topology: Topology, agent: Agent
+) -> None:
+    topology.run("router", "tc", "-b", "-", text=f"qdisc add dev wan0 {TBF}\n")
+    agent.start()
+    topology.ip("router", "link set wan0 arp on\n")
+    topology.ip("inet", "link set eth0 arp on\n")
+    topology.run("router", "ping", "-q", "-c", "1", FAR)
+    exchange_udp(topology, "lan", "inet", FAR, packets=500, sizes=(972,), rate=20_000)
+    time.sleep(0.5)
+    found = identity(agent)["out"]
+
+    assert found["term_packets"]["unexplained"] > 0
+    assert (found["agreement"], found["estimated"]) == ("explained", ["qdisc-drops"])
 
 
 def test_the_identity_goes_on_over_a_restart(topology: Topology, agent: Agent) -> None:
@@ -156,3 +183,37 @@ def _bridge(topology: Topology) -> None:
         topology.ip(role, f"addr add 192.0.2.{number}/24 dev up0\n")
     topology.neighbours("router", "up0", topology.link_address("inet", "up0"), "192.0.2.2")
     topology.neighbours("inet", "up0", topology.link_address("router", "up0"), "192.0.2.1")
+
+
+def in_series(path: Path) -> list[dict[str, Any]]:
+    """Agreements of the line with its interface, by a file of JSON points."""
+    points = map(json.loads, path.read_text().splitlines())
+    return [one for one in points if one["measurement"] == "agreement" and one["tags"]["pair"] == "nic-parts"]
+
+
+def test_each_interval_says_whether_parts_and_interface_agree(
+    topology: Topology, tmp_path: Path, agent: Agent
+) -> None:
+    agent.configure(sinks=[{"file": {"path": str(tmp_path / "points.json"), "format": "json"}}])
+    agent.start()
+    before = topology.nic("router", "wan0")
+    both_ways(topology, 12, 472)
+    agent.report()
+    both_ways(topology, 1372)
+    nic = topology.nic("router", "wan0").since(before)
+    report = agent.report()
+    status = json.loads(agent.call("status", "--json"))
+    agent.stop()
+
+    octets = {"in": nic.in_octets, "out": nic.out_octets}
+    told = {one["direction"]: one["agreement"] for one in report["lines"]}
+    assert {way: (one["word"], one["expected_octets"]) for way, one in told.items()} == {
+        way: ("agree", octets[way]) for way in octets
+    }
+    points = in_series(tmp_path / "points.json")
+    assert {one["tags"]["counter"] for one in points} == {"T1"}
+    assert all(one["fields"]["agrees"] == 1 for one in points)
+    for way, passed in octets.items():
+        mine = [one["fields"] for one in points if one["tags"]["direction"] == way]
+        assert sum(one["expected"] for one in mine) == sum(one["seen"] for one in mine) == passed
+    assert {one["name"] for one in status["lines"]} <= {"T1"}

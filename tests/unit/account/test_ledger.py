@@ -280,3 +280,17 @@ def test_copies_beyond_a_renewed_counter_are_told_and_hide_no_later_loss() -> No
     books.advance([reading(WEB, 800, 8, "second")], at(3), True)
     found = by_key(books.batch(0, 1))[WEB]
     assert (found.packets, found.lost_packets, found.pending_packets) == (18, 5, 0)
+
+
+def test_a_part_of_several_lines_goes_on_from_what_it_counted_as_the_part_of_one() -> None:
+    """`web` had a counter, whose last packets come when it is the sum of two already."""
+    books = ledger()
+    books.advance([reading(WEB, 5000, 50)], START, True)
+    here, there = (WEB._replace(name=f"web@{line}") for line in ("T1", "T2"))
+    second = LINE._replace(name="T2")
+    books.change({8: here, 9: there}, {LINE: [here, WEB, OTHER], second: [there], WEB: [here, there]})
+    books.advance([reading(WEB, 5100, 51), reading(here, 300, 3), reading(there, 20, 2)], START + 1, True)
+    found = by_key(books.batch(0, 1))
+    assert {key.name: one.octets for key, one in found.items()} == {
+        "T1": 5400, "T2": 20, "web": 5420, "web@T1": 300, "web@T2": 20, "other": 0,
+    }  # fmt: skip

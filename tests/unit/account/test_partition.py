@@ -82,12 +82,43 @@ def test_frames_that_no_rule_sees_are_bounded_and_not_given_a_name() -> None:
     assert identify(too_much, PARTS, {LINK: Volume(14 * 1_002, 1_002)}).agreement is Agreement.DISAGREE
 
 
-def test_drops_of_the_queue_are_estimated_by_the_mean_size_and_never_called_exact() -> None:
-    found = identify(Volume(102_600, 900), PARTS, {LINK: Volume(12_600, 900), DROPS: Volume(0, 100)})
+def test_drops_of_the_queue_are_what_is_missing_where_frames_add_up() -> None:
+    """900 of 1000 packets of 100 octets went out; those that did not were of 60."""
+    nic = Volume(100_000 - 100 * 60 + 12_600, 900)
+    found = identify(nic, PARTS, {LINK: Volume(12_600, 900), DROPS: Volume(0, 100)})
 
-    assert (found.terms["qdisc-drops"], found.unexplained) == (-10_000, 0)
-    assert (found.agreement, found.estimated) == (Agreement.EXPLAINED, ("qdisc-drops",))
+    assert (found.terms["qdisc-drops"], found.unexplained) == (-6_000, 0)
+    assert (found.agreement, found.estimated, found.bounds) == (Agreement.EXPLAINED, (), {})
     assert found.packets["qdisc-drops"] == 100
+    assert "of 60 octets" in found.reasons[0] and found.main_term == "qdisc-drops"
+
+
+def test_drops_of_the_queue_and_fragments_add_up_frame_by_frame() -> None:
+    """Ten of the packets left as two fragments each."""
+    nic = Volume(100_000 - 100 * 60 + 10 * 20 + 14 * 910, 910)
+    said = {LINK: Volume(14 * 910, 910), DROPS: Volume(0, 100), FRAGMENTS: Volume(200, 10)}
+    found = identify(nic, PARTS, said)
+
+    assert (found.terms["qdisc-drops"], found.terms["fragment-headers"]) == (-6_000, 200)
+    assert found.unexplained == 0
+
+
+def test_drops_of_the_queue_are_estimated_by_the_mean_size_where_a_frame_is_left_over() -> None:
+    nic = Volume(102_600 + 42, 901)
+    found = identify(nic, PARTS, {LINK: Volume(14 * 901, 901), DROPS: Volume(0, 100)})
+
+    assert (found.terms["qdisc-drops"], found.unexplained) == (-10_000, 28)
+    assert (found.agreement, found.estimated) == (Agreement.EXPLAINED, ("qdisc-drops",))
+
+
+@pytest.mark.parametrize("octets_each", [19, 1501])
+def test_drops_that_no_packet_could_be_are_a_disagreement(octets_each: int) -> None:
+    parts = Volume(1_000_000, 1_000)
+    nic = Volume(parts.octets - 100 * octets_each + 12_600, 900)
+    found = identify(nic, parts, {LINK: Volume(12_600, 900), DROPS: Volume(0, 100)})
+
+    assert (found.agreement, abs(found.beyond)) == (Agreement.DISAGREE, 100)
+    assert found.terms["qdisc-drops"] == -100_000
 
 
 def test_what_passed_between_two_readings_counts_at_both_ends() -> None:

@@ -10,7 +10,6 @@ from ipsecmon.account.reconcile import (
     range_skew_ns,
     reconcile,
     reconcile_copies,
-    reconcile_parts,
     reconcile_tunnel,
 )
 from ipsecmon.model import (
@@ -176,10 +175,3 @@ def test_peers_are_summed_and_directions_are_not() -> None:
 @pytest.mark.parametrize(("length_s", "skew_s"), [(0, 0.02), (10, 0.1), (3600, 1), (10**7, 1)])
 def test_a_range_may_have_a_start_in_it(length_s: int, skew_s: float) -> None:
     assert range_skew_ns(length_s * NS) == int(skew_s * NS)
-
-
-def test_a_line_agrees_within_the_bound_of_its_terms() -> None:
-    key = CounterKey("T1", IN, ObservationPoint.WIRE)
-    assert said(reconcile_parts(key, 1000, 1000)) == (Word.AGREE, None, 0)
-    assert said(reconcile_parts(key, 1000, 980, 20)) == (Word.EXPLAINED, Reason.SKEW, 0)
-    assert said(reconcile_parts(key, 1000, 970, 20)) == (Word.DISAGREE, Reason.SKEW, 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.plan import build_plan, group_ranges, line_parts, peer_addresses
+from ipsecmon.agent.plan import build_plan, group_ranges, line_parts, part_sums, peer_addresses
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
@@ -297,3 +297,33 @@ def test_the_line_is_the_sum_of_what_is_watched_on_the_wire_and_absent_where_not
     }
     off = "line: {name: T1, interface: eth1}\nrules: off\n"
     assert line_parts(config(off), plan(off)) == {} and list(plan(off).taps()) == []
+
+
+TWO_LINES = """
+line:
+  - {name: A, interface: eth1}
+  - {name: B, interface: [ppp0, ppp1]}
+counters:
+  - {name: parent, ipsec: {peer: 198.51.100.7}}
+  - {name: web, match: {proto: tcp, port: 80}}
+"""
+
+
+def test_each_of_several_lines_has_parts_of_its_own_and_their_sums_have_the_bare_names() -> None:
+    found = plan(TWO_LINES)
+    assert found.interfaces == ("eth1", "ppp0", "ppp1")
+    names = [(part.tap.name, part.interfaces) for part in parts(found, IN) if part.kind is Kind.CLEAR]
+    assert names == [("web@A", ("eth1",)), ("web@B", ("ppp0", "ppp1"))]
+    lines = line_parts(config(TWO_LINES), found)
+    assert {key.name for key in lines[CounterKey("B", OUT, WIRE)]} == {
+        f"{name}@B" for name in ("ike", "parent", "esp", "nat-t", "ah", "web", "gre", "l2tp", "other")
+    }
+    sums = part_sums(config(TWO_LINES), found)
+    assert sums[CounterKey("web", IN, WIRE)] == [CounterKey(f"web@{line}", IN, WIRE) for line in "AB"]
+    assert [tunnel.tap.name for tunnel in tunnels(found, IN)] == ["parent", "inner"]
+
+
+def test_one_line_of_several_interfaces_has_one_set_of_parts() -> None:
+    found = plan("line: {name: T1, interface: [ppp0, ppp1]}\n")
+    assert (found.interfaces, len(parts(found, IN))) == (("ppp0", "ppp1"), 7)
+    assert part_sums(config("line: {name: T1, interface: [ppp0, ppp1]}\n"), found) == {}

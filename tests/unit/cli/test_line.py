@@ -14,7 +14,7 @@ from rich.console import Console
 from ipsecmon.account.partition import Volume
 from ipsecmon.agent.line import LineReport, ways_of
 from ipsecmon.cli.line import describe_line, line_command
-from ipsecmon.cli.line_table import print_line
+from ipsecmon.cli.line_table import print_lines
 from ipsecmon.config import load
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 from tests.unit.cli.tunnel_cases import IN, NOW_S, NS, OUT, START_NS, VPN, answer, found, row
@@ -38,14 +38,14 @@ def rows(way: Direction, times: int = 1, extra: int = 0) -> dict[CounterKey, Vol
 @pytest.fixture
 def report(config_file: Path) -> LineReport:
     """Inbound to the octet, outbound 5 octets off."""
-    line = load(config_file).lines[0]
-    ways = ways_of(line, {**rows(IN, 9), **rows(OUT, 9, extra=5)}, {**rows(IN), **rows(OUT)})
-    return LineReport(line, ways, START_NS, NOW_S * NS, 10.0)
+    lines = load(config_file).lines
+    ways = ways_of(lines[0], lines, {**rows(IN, 9), **rows(OUT, 9, extra=5)}, {**rows(IN), **rows(OUT)})
+    return LineReport(lines[0], ways, START_NS, NOW_S * NS, 10.0)
 
 
 def printed(report: LineReport, width: int, in_bits: Optional[bool] = None) -> str:
     console = Console(width=width, record=True, force_terminal=True, file=io.StringIO(), highlight=False)
-    print_line(report, TUNNELS, console, in_bits)
+    print_lines([report], TUNNELS, console, in_bits)
     return console.export_text()
 
 
@@ -111,3 +111,4 @@ def test_a_real_store_is_read_whole_and_its_newest_interval_apart(config_file: P
     assert (document["in"]["agreement"], document["seconds"]) == ("agree", 10.0)
     assert document["in"]["bits_per_s"] == 800_000
     assert document["out"]["parts"] == []
+    assert "lines" not in document

@@ -8,7 +8,7 @@ from itertools import count
 from ipsecmon.model import Direction, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["rich_plan", "small_plan"]
+__all__ = ["rich_plan", "small_plan", "two_lines"]
 
 PEERS = ("198.51.100.7", "2001:db8:7::1")
 WEB = Match(protocols=(6,), ports=((80, 80), (443, 443)))
@@ -53,6 +53,27 @@ def small_plan(table: str = "ipsecmon", match: Match = WEB) -> Plan:
             for part in (
                 Part(Kind.CLEAR, _wire("web", way, groups), match=match),
                 Part(Kind.OTHER, _wire("other", way, groups)),
+            )
+        ),
+        tunnels=tuple(Tunnel(_inner("inner", way, groups)) for way in (Direction.IN, Direction.OUT)),
+    )
+
+
+def two_lines() -> Plan:
+    """Each with a part of its own for web and for the rest; the second has two interfaces."""
+    groups = count(5600)
+    lines = {"A": ("eth1",), "B": ("ppp0", "ppp1")}
+    return Plan(
+        table="ipsecmon",
+        interfaces=("eth1", "ppp0", "ppp1"),
+        parts=tuple(
+            part
+            for name, interfaces in lines.items()
+            for way in (Direction.IN, Direction.OUT)
+            for part in (
+                Part(Kind.AH, _wire(f"ah@{name}", way, groups), interfaces=interfaces),
+                Part(Kind.CLEAR, _wire(f"web@{name}", way, groups), match=WEB, interfaces=interfaces),
+                Part(Kind.OTHER, _wire(f"other@{name}", way, groups), interfaces=interfaces),
             )
         ),
         tunnels=tuple(Tunnel(_inner("inner", way, groups)) for way in (Direction.IN, Direction.OUT)),

@@ -21,7 +21,7 @@ from ipsecmon.ruleset.iptables import (
 from ipsecmon.ruleset.model import Match, Plan, Tap, Tunnel
 
 from .listings import iptables_refuse
-from .plans import rich_plan, small_plan
+from .plans import rich_plan, small_plan, two_lines
 
 GOLDEN = Path(__file__).parent / "golden"
 SHAPES = [
@@ -47,6 +47,10 @@ def test_a_rich_plan_is_rendered_as_it_was_read_and_approved(name: str, does_nat
     assert show(rich_plan(does_nat)) == (GOLDEN / f"{name}.iptables").read_text()
 
 
+def test_two_lines_are_rendered_as_they_were_read_and_approved() -> None:
+    assert show(two_lines()) == (GOLDEN / "two-lines.iptables").read_text()
+
+
 @pytest.mark.parametrize("program", ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"])
 @pytest.mark.parametrize(
     "plan",
@@ -54,6 +58,7 @@ def test_a_rich_plan_is_rendered_as_it_was_read_and_approved(name: str, does_nat
         rich_plan(),
         rich_plan(does_nat=True),
         replace(rich_plan(), interfaces=()),
+        two_lines(),
         replace(rich_plan(), parts=()),
         replace(rich_plan(), tunnels=()),
         replace(rich_plan(), table="a_very_long_name_of_a_table_01"),

@@ -12,7 +12,7 @@ from ipsecmon.errors import ConfigError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel, object_name
 
-from .plans import rich_plan, small_plan
+from .plans import rich_plan, small_plan, two_lines
 
 PLAN = rich_plan()
 
@@ -32,6 +32,16 @@ def with_tunnel(**changes: Any) -> Plan:
 def test_a_plan_survives_the_way_to_the_helper() -> None:
     assert Plan.decode(PLAN.encode()) == PLAN
     assert Plan.decode(rich_plan(does_nat=True).encode()).does_nat
+    assert Plan.decode(two_lines().encode()) == two_lines()
+
+
+def test_each_line_has_its_parts_and_a_plan_of_one_has_them_all() -> None:
+    assert [(one.suffix, one.interfaces, len(one.parts)) for one in two_lines().lines()] == [
+        ("", ("eth1",), 6),
+        ("2", ("ppp0", "ppp1"), 6),
+    ]
+    assert [(one.interfaces, one.parts) for one in PLAN.lines()] == [(PLAN.interfaces, PLAN.parts)]
+    assert [one.parts for one in replace(PLAN, parts=()).lines()] == [()]
 
 
 def test_a_kernel_name_says_what_it_counts_and_is_always_the_same() -> None:
@@ -86,6 +96,9 @@ def test_a_tunnels_nfmark_alone_is_written_too() -> None:
         replace(PLAN, parts=(Part(Kind.OTHER, tap(group=65536)),)),
         replace(PLAN, parts=(Part(Kind.ESP, tap("a", 7)), Part(Kind.OTHER, tap("b", 7)))),
         replace(PLAN, parts=(Part(Kind.ESP, tap("a", 7)), Part(Kind.OTHER, tap("a", 8)))),
+        with_part(interfaces=("eth1",)),
+        replace(two_lines(), interfaces=("eth1", "ppp0")),
+        replace(two_lines(), parts=(*two_lines().parts, Part(Kind.ESP, tap(), interfaces=("ppp1",)))),
         with_part(peers=("berlin.example.net",)),
         with_part(peers=("fe80::1%eth1 accept",)),
         with_tunnel(reqids=((0, 5),)),

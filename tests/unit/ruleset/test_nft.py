@@ -12,7 +12,7 @@ from ipsecmon.ruleset.model import Match, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import plan_chain, render, render_removal
 
 from .listings import in_namespace, nft_accepts
-from .plans import rich_plan, small_plan
+from .plans import rich_plan, small_plan, two_lines
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,6 +29,10 @@ def test_a_rich_plan_is_rendered_as_it_was_read_and_approved(name: str, does_nat
     assert render(rich_plan(does_nat)) == (GOLDEN / f"{name}.nft").read_text()
 
 
+def test_two_lines_are_rendered_as_they_were_read_and_approved() -> None:
+    assert render(two_lines()) == (GOLDEN / "two-lines.nft").read_text()
+
+
 @pytest.mark.parametrize("does_nat", [False, True])
 def test_nft_takes_the_rich_plan(does_nat: bool) -> None:
     assert nft_accepts(render(rich_plan(does_nat))) == ""
@@ -38,6 +42,7 @@ def test_nft_takes_the_rich_plan(does_nat: bool) -> None:
     "plan",
     [
         replace(rich_plan(), interfaces=()),
+        two_lines(),
         rich_plan().without_nfmarks(),
         replace(rich_plan(), parts=()),
         replace(rich_plan(), tunnels=()),
