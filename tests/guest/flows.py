@@ -21,6 +21,7 @@ __all__ = ["Flow", "Stream", "socket_at"]
 WITHIN_S = 10.0
 LARGEST = 1 << 16
 UDP_HEADER = 8
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # linux/in.h
 
 
 def socket_at(among: Namespaces, end: End, kind: int = socket.SOCK_DGRAM, protocol: int = 0) -> socket.socket:
@@ -60,6 +61,11 @@ class Flow:
     @property
     def home(self) -> Volume:
         return self._passed["home"]
+
+    def allow_fragments(self) -> None:
+        """Of IPv4: no packet forbids to be cut."""
+        for one in self._sockets:
+            one.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
 
     def speak(self, away: Sequence[int], home: Sequence[int]) -> None:
         """A packet with so many octets of payload to the other end, and one back, for each in turn.

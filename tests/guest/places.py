@@ -16,6 +16,7 @@ from tests.netns.exchange import Volume
 __all__ = ["GUESTS_PORT", "inner_volumes", "part_of", "parts_of", "tunnel_of"]
 
 IKE, NATT, WEB, GUESTS_PORT = 500, 4500, 443, 9001
+SPIS = range(0x100, 0x1000)
 KEEPALIVE = 8 + 1  # UDP header and 0xFF (RFC 3948 2.3)
 NON_ESP_MARKER = bytes(4)  # RFC 3948 2.2
 
@@ -34,6 +35,13 @@ def part_of(packet: Packet) -> str:
         return "web"
     # masqueraded: nothing on the wire has their address
     return "guests" if packet.protocol == UDP and packet.far_port == GUESTS_PORT else "other"
+
+
+def is_of_the_lab(packet: Packet) -> bool:
+    """ESP of its SAs, and not what was made to look like ESP."""
+    if packet.esp is None or len(packet.esp) < 8:
+        return False
+    return int.from_bytes(packet.esp[:4], "big") in SPIS
 
 
 def is_ike(packet: Packet) -> bool:
@@ -62,7 +70,7 @@ def inner_volumes(captured: Iterable[Packet], way: str) -> Volumes:
     """What the null ESP of each tunnel carried; without the fragments that ESP itself may have come in."""
     found: dict[str, list[Packet]] = {}
     for packet in reassembled(captured):
-        if packet.way == way and packet.esp is not None:
+        if packet.way == way and is_of_the_lab(packet):
             found.setdefault(tunnel_of(packet), []).append(next(layers(packet))[1])
     return {name: volume_of(ones) for name, ones in found.items()}
 

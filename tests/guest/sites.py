@@ -63,7 +63,6 @@ _ROUTES = {
     "nat": "route add default via 192.0.2.1\n",
     "warrior": "addr add 10.9.0.2/32 dev lo\nroute add default via 192.168.7.1\n",
 }
-# the guest's nft has no NAT
 _MASQUERADE = "-t nat -A POSTROUTING -o wan0 -p udp --sport 4500 -j MASQUERADE --to-ports"
 
 
