@@ -170,6 +170,8 @@ def _fragments(over: Volume, said: Volume) -> tuple[_Term, int]:
         return _Term(0, 0, 0), 0
     fits = over.packets >= said.packets and over.octets >= said.octets
     octets, packets = said if fits else Volume()
+    if 0 < over.packets <= said.packets and over.octets == over.packets * said.octets / said.packets:
+        octets, packets = over  # so many of them, each with its header: the others were elsewhere
     if (octets, packets) == over:  # to the octet and to the frame: they are these
         return _Term(octets, octets, octets), packets
     reason = f"fragments of IPv4 are counted for the whole machine: {said.octets:,} octets of their headers"

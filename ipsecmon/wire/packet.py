@@ -18,7 +18,8 @@ ODD_KINDS = ("short", "version", "fragment", "length-zero", "vlan")
 tag. fragment: of either family. length-zero: a super-packet above 65535 octets (BIG TCP) or a
 jumbogram. vlan: with an 802.1Q tag, in the copy or beside it."""
 
-_FRAGMENT_HEADER = 44  # RFC 8200 section 4.5
+_IPV6_HEADER = 40
+_HOP_BY_HOP, _FRAGMENT_HEADER = 0, 44  # RFC 8200 section 4
 _ETH_P_8021Q, _ETH_P_8021AD = 0x8100, 0x88A8
 _ETH_P_IP, _ETH_P_IPV6 = 0x0800, 0x86DD
 _MAX_TAGS = 2  # IEEE 802.1Q: a service tag and a customer tag
@@ -83,10 +84,13 @@ def _odd_columns(
     length4 = first & 0xFFFF
     length6 = second >> 16
     known6 = is6 & (captured >= 8)
-    octets = np.where(is4, length4, np.where(known6 & (length6 > 0), length6 + 40, 0)).astype(np.uint32)
+    # a copy that ends with the header, which no jumbo payload option follows (RFC 2675 3): there is no more
+    bare6 = known6 & (length6 == 0) & (captured == _IPV6_HEADER) & (second & 0xFF00 != _HOP_BY_HOP << 8)
+    known_octets6 = (known6 & (length6 > 0)) | bare6
+    octets = np.where(is4, length4, np.where(known_octets6, length6 + _IPV6_HEADER, 0)).astype(np.uint32)
     short = (captured < 4) | (is4 & (captured < 20)) | (is6 & (captured < 40))
     fragment = (is4 & ((second & 0x3FFF) != 0)) | (is6 & (((second >> 8) & 0xFF) == _FRAGMENT_HEADER))
-    zero = (is4 & (length4 == 0)) | (known6 & (length6 == 0))
+    zero = (is4 & (length4 == 0)) | (known6 & (length6 == 0) & ~bare6)
     vlan[tagged] = True
     odd = [short, ~(is4 | is6) & (captured >= 4), fragment, zero, vlan]
     return octets, [int(np.count_nonzero(column)) for column in odd]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.guest.head_office import COUNTERS as OFFICE_COUNTERS
+from tests.guest.head_office import HeadOffice, head_office
 from tests.guest.rekeys import Rekeyer, rekeying
 from tests.guest.sites import Sites
 from tests.guest.sites import sites as make_sites
@@ -57,6 +59,23 @@ def sites(all_sites: Sites) -> Iterator[Sites]:
     """It without a trace of an earlier test's IPsec, each SA of which had its end told."""
     yield all_sites
     delete_ipsec(all_sites)
+
+
+@pytest.fixture(scope="session")
+def office() -> Iterator[HeadOffice]:
+    """The head office, silent and without IPsec; one for all tests that capture its line."""
+    with head_office() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def office_agent(office: HeadOffice, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """It counts the office's line as long as the office stands."""
+    settings = {"interval": "10s", "counters": OFFICE_COUNTERS}
+    agent = Agent(office, tmp_path_factory.mktemp("office"), settings)
+    agent.start()
+    yield agent
+    agent.end()
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ class Transport:
     """A pair of SAs in transport mode with their policies. spi: outbound; the inbound one has spi + 1.
 
     away, home: what the selectors say beside the two addresses, such as `proto gre`.
+    far: the role of the far end, the topology's own by default.
     """
 
     spi: int
@@ -47,10 +48,12 @@ class Transport:
     home: str
     router: str = WAN
     parent: str = FAR
+    far: str = ""
+    cipher: str = "gcm"
 
     def add(self, topology: Topology) -> None:
-        algorithms = CIPHERS["gcm"].algorithms.format(self.spi)
-        for role in ("router", topology.far):
+        algorithms = CIPHERS[self.cipher].algorithms.format(self.spi)
+        for role in ("router", self.far or topology.far):
             rows = []
             for number, (source, to, selector) in enumerate(
                 ((self.router, self.parent, self.away), (self.parent, self.router, self.home))
@@ -79,15 +82,16 @@ def wait_until(is_so: Callable[[], bool], folder: Optional[Path] = None) -> None
 
 
 @contextlib.contextmanager
-def gre_link(topology: Topology, name: str, local: str, remote: str) -> Iterator[None]:
+def gre_link(topology: Topology, name: str, local: str, remote: str, far: str = "") -> Iterator[None]:
     """GRE between the router's local and the far side's remote address, under one name at both."""
+    far = far or topology.far
     quiet = f"link set {name} multicast off addrgenmode none\nlink set {name} up\n"
     try:
         topology.ip("router", f"link add {name} type gre local {local} remote {remote}\n{quiet}")
-        topology.ip(topology.far, f"link add {name} type gre local {remote} remote {local}\n{quiet}")
+        topology.ip(far, f"link add {name} type gre local {remote} remote {local}\n{quiet}")
         yield
     finally:
-        for role in ("router", topology.far):
+        for role in ("router", far):
             topology.ip(role, f"link del {name}\n")
 
 
@@ -105,25 +109,31 @@ def pppoe_session(topology: Topology, folder: Path, local: str, remote: str) -> 
         session = (f"nic-{interface}", "rp_pppoe_sess", f"{PPPOE_SESSION}:{peer}")
         commands.append((role, "pppd", "plugin", "rp-pppoe.so", *session, "file", options, "nodetach", *rest))
     with _running(topology, folder, *commands):
-        _wait_for_ppp0(topology, folder)
+        _wait_for_ppp0(topology, folder, topology.far)
         yield
 
 
 @contextlib.contextmanager
-def l2tp_session(topology: Topology, folder: Path, local: str, remote: str) -> Iterator[None]:
-    """ppp0 at both sides by xl2tpd: the router is called (LNS), the far side calls (LAC)."""
+def l2tp_session(
+    topology: Topology, folder: Path, local: str, remote: str, caller: tuple[str, str] = ("", FAR)
+) -> Iterator[None]:
+    """ppp0 at both sides by xl2tpd: the router is called (LNS), the caller calls (LAC).
+
+    caller: role, the topology's far one by default, and address.
+    """
+    far = caller[0] or topology.far
     _modprobe("l2tp_ppp")
     options = _written(folder / "l2tp.options", PPP_OPTIONS.format(mtu=1400))
     called = f"[lns default]\nip range = {remote}-{remote}\nlocal ip = {local}\n"
-    caller = f"[lac hq]\nlns = {WAN}\nautodial = yes\n"
+    calling = f"[lac hq]\nlns = {WAN}\nautodial = yes\n"
     commands = []
-    for role, address, section in (("router", WAN, called), (topology.far, FAR, caller)):
+    for role, address, section in (("router", WAN, called), (far, caller[1], calling)):
         rest = f"require authentication = no\npppoptfile = {options}\n"
         config = _written(folder / f"{role}.l2tp", f"[global]\nlisten-addr = {address}\n{section}{rest}")
         files = ("-p", f"{config}.pid", "-C", f"{config}.control")
         commands.append((role, "xl2tpd", "-D", "-c", config, *files))
     with _running(topology, folder, *commands):
-        _wait_for_ppp0(topology, folder)
+        _wait_for_ppp0(topology, folder, far)
         yield
 
 
@@ -146,9 +156,9 @@ def _running(among: Namespaces, folder: Path, *commands: Sequence[str]) -> Itera
             wait_until(partial(_lacks_ppp, among, role), folder)
 
 
-def _wait_for_ppp0(topology: Topology, folder: Path) -> None:
+def _wait_for_ppp0(topology: Topology, folder: Path, far: str) -> None:
     """Until it has its IPv4 address at both ends."""
-    for role in ("router", topology.far):
+    for role in ("router", far):
         wait_until(partial(_has_ppp0, topology, role), folder)
 
 

@@ -11,6 +11,7 @@ shows the warrior's port 4500 as WARRIOR_PORT.
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ __all__ = [
     "TO_BERLIN",
     "TO_WARRIOR",
     "WARRIOR_LAN",
+    "WARRIOR_PORT",
+    "NattPort",
     "Sites",
     "hold_natt_ports",
     "sites",
@@ -60,17 +63,18 @@ _ROUTES = {
     "nat": "route add default via 192.0.2.1\n",
     "warrior": "addr add 10.9.0.2/32 dev lo\nroute add default via 192.168.7.1\n",
 }
-# the guest's nft has no NAT
 _MASQUERADE = "-t nat -A POSTROUTING -o wan0 -p udp --sport 4500 -j MASQUERADE --to-ports"
 
 
 class Sites(Topology):
-    """Namespaces of the roles lan, router, parent, berlin, nat and warrior."""
+    """Namespaces of the roles lan, router, parent, berlin, nat and warrior; more: others, alone.
 
-    def __init__(self) -> None:
-        super().__init__("parent", "berlin", "nat", "warrior")
-        # it lives beside a topology() of the same process
-        self._names = {role: f"{name}-of-sites" for role, name in self._names.items()}
+    kind: it lives beside others of the same process, which have another one.
+    """
+
+    def __init__(self, *more: str, kind: str = "sites") -> None:
+        super().__init__("parent", "berlin", "nat", "warrior", *more)
+        self._names = {role: f"{name}-of-{kind}" for role, name in self._names.items()}
 
     def gateways(self) -> tuple[str, ...]:
         return ("router", "parent", "berlin", "warrior")
@@ -101,16 +105,37 @@ def sites() -> Iterator[Sites]:
 
 
 @contextlib.contextmanager
-def hold_natt_ports(topology: Topology, *roles: str) -> Iterator[None]:
+def hold_natt_ports(topology: Topology, *roles: str) -> Iterator[list[NattPort]]:
     """UDP port 4500 of each role takes ESP, as an IKE daemon's does."""
-    holders = [topology.start(role, *HOLDER) for role in roles]
+    ports = [NattPort(topology.start(role, *HOLDER)) for role in roles]
     try:
-        for holder in holders:
-            assert holder.stdout is not None and holder.stdout.readline() == "ready\n"
-        yield
+        for port in ports:
+            assert port.said() == "ready\n"
+        yield ports
     finally:
-        for holder in holders:
-            holder.communicate(timeout=20)
+        for port in ports:
+            port.close()
+
+
+class NattPort:
+    """A process that holds one, and sends what an IKE daemon does beside ESP."""
+
+    def __init__(self, holder: subprocess.Popen[str]) -> None:
+        self._holder = holder
+
+    def said(self) -> str:
+        assert self._holder.stdout is not None
+        return self._holder.stdout.readline()
+
+    def send(self, address: str, port: int, payload: bytes) -> None:
+        """It is on its way on return."""
+        assert self._holder.stdin is not None
+        self._holder.stdin.write(f"{address} {port} {payload.hex()}\n")
+        self._holder.stdin.flush()
+        assert self.said() == "sent\n"
+
+    def close(self) -> None:
+        self._holder.communicate(timeout=20)
 
 
 @contextlib.contextmanager

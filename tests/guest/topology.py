@@ -42,6 +42,8 @@ class _Cipher:
 CIPHERS = {
     "gcm": _Cipher("aead rfc4106(gcm(aes)) 0x{:040x} 128", iv=8, block=4, icv=16),
     "cbc": _Cipher("enc cbc(aes) 0x{0:032x} auth-trunc hmac(sha256) 0x{0:064x} 128", iv=16, block=16, icv=16),
+    # RFC 2410: whoever captures it can read what is inside
+    "null": _Cipher('enc ecb(cipher_null) "" auth-trunc hmac(sha256) 0x{:064x} 128', iv=0, block=4, icv=16),
 }
 
 
@@ -49,7 +51,7 @@ CIPHERS = {
 class EspTunnel:
     """spi: of the outbound SA; the inbound one has spi + 1. inner_*: networks of one family.
 
-    cipher: gcm, or cbc (with SHA-256). outer: 4 or 6. window: of anti-replay, 0 is none.
+    cipher: gcm; cbc or null (with SHA-256). outer: 4 or 6. window: of anti-replay, 0 is none.
     far: the role of the far end, the topology's own by default. behind_nat: its own address, where the router
     sees another one. udp_port: NAT-T, the far end's as the router sees it; its own and the router's are 4500.
     if_id: of the xfrm interface at the router. secret: up to 128 bits, what the keys are made of; 0: the SPI.

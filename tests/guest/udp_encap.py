@@ -1,6 +1,7 @@
 """Holds UDP port 4500 open for ESP in UDP (RFC 3948), as an IKE daemon does, until stdin closes.
 
-A script for a namespace; standard library only. What is not ESP is left unread.
+A script for a namespace; standard library only. What is not ESP is left unread. A line `ADDRESS PORT HEX` on
+stdin sends these octets from that port.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ def main() -> None:
         held.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         held.bind(("0.0.0.0", 4500))
         print("ready", flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            address, port, payload = line.split()
+            held.sendto(bytes.fromhex(payload), (address, int(port)))
+            print("sent", flush=True)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,21 @@ def test_fragments_elsewhere_on_this_machine_do_not_disturb_an_exact_line() -> N
     assert (found.agreement, found.terms["fragment-headers"]) == (Agreement.AGREE, 0)
 
 
+def test_fragments_on_the_line_and_elsewhere_on_this_machine_are_told_apart() -> None:
+    """As many headers as frames are left over, to the octet; the machine has counted more of them."""
+    said = {LINK: Volume(14 * 1_008, 1_008), FRAGMENTS: Volume(400, 20)}
+    found = identify(Volume(114_000 + 8 * 34, 1_008), PARTS, said)
+    one_octet_more = identify(Volume(114_001 + 8 * 34, 1_008), PARTS, said)
+    more_than_there_were = identify(Volume(114_000 + 21 * 34, 1_021), PARTS, said)
+
+    assert (found.agreement, found.terms["fragment-headers"], found.packets["fragment-headers"]) == (
+        Agreement.AGREE,
+        160,
+        8,
+    )
+    assert [one_octet_more.agreement, more_than_there_were.agreement] == [Agreement.EXPLAINED] * 2
+
+
 def test_frames_that_no_rule_sees_are_bounded_and_not_given_a_name() -> None:
     found = identify(Volume(114_000 + 2 * 42, 1_002), PARTS, {LINK: Volume(14 * 1_002, 1_002)})
 

@@ -118,4 +118,5 @@ def length6(payload: bytes) -> tuple[int, set[str]]:
     if payload[6] == 44:
         odd.add("fragment")
     carried = int.from_bytes(payload[4:6], "big")
-    return (carried + 40, odd) if carried else (0, odd | {"length-zero"})
+    is_bare = len(payload) == 40 and payload[6] != 0
+    return (carried + 40, odd) if carried or is_bare else (0, odd | {"length-zero"})

@@ -165,6 +165,13 @@ def test_a_length_of_zero_is_not_made_up_in_either_family() -> None:
     assert decode(copy(ip4(0)), copy(ip6(0))) == ([10] * 2, [0, 0], [0, 0], {"length-zero": 2})
 
 
+def test_an_ipv6_packet_that_is_a_header_and_nothing_else_has_40_octets() -> None:
+    """No next header (59); but what a jumbo payload may follow (0, hop-by-hop) is not known."""
+    bare, jumbo = ip6(0, following=59)[:40], ip6(0, following=0)[:40]
+
+    assert decode(copy(bare), copy(jumbo)) == ([10] * 2, [40, 0], [0, 0], {"length-zero": 1})
+
+
 def test_the_largest_lengths_are_taken_whole() -> None:
     assert decode(copy(ip4(65535)), copy(ip6(65535)))[1] == [65535, 65575]
 
