@@ -70,6 +70,7 @@ class ObservationPoint(str, enum.Enum):
     QDISC_DROPS = "qdisc-drops"  # packets only
     DROPPED_BEFORE_RULES = "dropped-before-rules"  # packets only, at most
     READ_SKEW = "read-skew"  # what passed, at most, between reading it and reading the rules
+    RULES_GONE = "rules-gone"  # what passed, at most, while our rules did not stand: with link headers
 
 
 LINE_TERMS = frozenset(
@@ -79,6 +80,7 @@ LINE_TERMS = frozenset(
         ObservationPoint.QDISC_DROPS,
         ObservationPoint.DROPPED_BEFORE_RULES,
         ObservationPoint.READ_SKEW,
+        ObservationPoint.RULES_GONE,
     }
 )
 

@@ -33,6 +33,7 @@ TERMS = (
     "qdisc-drops",
     "dropped-before-rules",
     "read-skew",
+    "rules-gone",
 )
 
 
@@ -91,21 +92,24 @@ def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]
     over = over._replace(octets=over.octets - (dropped.octets or 0))
     fragments, fragment_packets = _fragments(over, fragmented)
     unseen = over.packets - fragment_packets
+    gone = said.get(ObservationPoint.RULES_GONE, Volume())
     before = said.get(ObservationPoint.DROPPED_BEFORE_RULES, Volume())
     terms = {
         "link-headers": headers,
         "fragment-headers": fragments,
         "gro-headers": _Term(None if unseen > 0 else 0, 0, 0),  # within the bound of non-ip
-        "non-ip": _unseen(unseen, before.packets),
+        "non-ip": _unseen(unseen, before.packets, gone.packets),
         "qdisc-drops": dropped,
         "dropped-before-rules": _dropped(before.packets, unseen),
         "read-skew": _skew(said.get(ObservationPoint.READ_SKEW, Volume())),
+        "rules-gone": _gone(gone),
     }
     packets = {
         "link-headers": nic.packets,
         "fragment-headers": fragment_packets,
         "qdisc-drops": drops.packets,
         "dropped-before-rules": before.packets,
+        "rules-gone": gone.packets,
         "unexplained": unseen,
     }
     return _closed(nic.octets - parts.octets, terms, packets)
@@ -178,13 +182,13 @@ def _fragments(over: Volume, said: Volume) -> tuple[_Term, int]:
     return _Term(octets, 0, said.octets, reason), packets
 
 
-def _unseen(frames: int, dropped: int) -> _Term:
-    """dropped: of these at most so many, which have a bound of their own."""
+def _unseen(frames: int, dropped: int, gone: int) -> _Term:
+    """dropped: of these at most so many, which have a bound of their own. gone: and so many had no rules."""
     if frames <= 0:
         return _Term(0, 0, 0)
     most = max(0, frames - dropped) * LARGEST_UNSEEN
     reason = f"{_number(frames, 'frame')} not seen by rules: not IP (ARP, PPP control), or merged by GRO"
-    return _Term(None, 0, most, reason)
+    return _Term(None, 0, most, reason if frames > gone else "")
 
 
 def _dropped(packets: int, unseen: int) -> _Term:
@@ -222,6 +226,14 @@ def _skew(said: Volume) -> _Term:
     if not most:
         return _Term(0, 0, 0)
     return _Term(None, -most, most, f"interface and rules are read up to {said.octets:,} octets apart")
+
+
+def _gone(said: Volume) -> _Term:
+    """Of what the interface counted then, with its headers, rules may have seen all or nothing."""
+    if not said.octets:
+        return _Term(0, 0, 0)
+    what = f"{said.octets:,} octets in {_number(said.packets, 'frame')} at most"
+    return _Term(None, 0, said.octets, f"our rules did not stand all the time: {what} are in no part")
 
 
 def _number(count: int, what: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, Union
 
 from ipsecmon.agent.foreign_words import rule_troubles
+from ipsecmon.agent.rounds import Checked
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.model import CounterKey, Reading
@@ -45,8 +46,8 @@ class ForeignRuleKeeper:
     def forget_newborn(self) -> None:
         """There is none."""
 
-    def check(self, missing: Sequence[CounterKey]) -> int:
-        """The rules of a tap have changed, or one has none. Returns the generation of the rules."""
+    def check(self, missing: Sequence[CounterKey]) -> Checked:
+        """The rules of a tap have changed, or one has none."""
         found = rule_troubles(self._wired.plan, missing, self._rules.problems)
         if missing:
             self._wired.counts.add("rules", "missing-counters", len(missing))
@@ -56,7 +57,7 @@ class ForeignRuleKeeper:
         if self._said and not found:
             _logger.info("every group has a rule with a counter again")
         self._said = found
-        return self._rules.generation
+        return Checked(self._rules.generation)
 
 
 Keeper = Union[RuleKeeper, ForeignRuleKeeper]

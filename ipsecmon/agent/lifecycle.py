@@ -188,7 +188,7 @@ class Agent:
         now = self._clock.now()
         ledger.begin([*wired.interfaces.poll(), *rules.readings], now.monotonic_ns, copied_all=not known)
         if not wired.plan.managed:
-            return self._keeper.check(rules.missing)
+            return self._keeper.check(rules.missing).generation
         return rules.generation
 
     def _start_rounds(self, ledger: Ledger, generation: int) -> None:

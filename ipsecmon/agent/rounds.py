@@ -11,19 +11,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Optional, Protocol
+from typing import NamedTuple, Optional, Protocol
 
 from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.rule_gaps import RuleGaps
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
-from ipsecmon.errors import HelperGone, SourceError, StoreError
+from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
 from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
 
-__all__ = ["STEPS_BACK", "Parts", "Rounds"]
+__all__ = ["STEPS_BACK", "Checked", "Parts", "Rounds"]
 
 _logger = logging.getLogger(__name__)
 _DRAIN_READS = 1024  # buffers of 4 MiB at most in one round; more than any socket buffer holds
@@ -77,6 +78,13 @@ class Books(Protocol):
     def spool_dropped(self) -> Mapping[str, int]: ...
 
 
+class Checked(NamedTuple):
+    """generation: of the rule sets now. repaired: ours did not stand, and do so again."""
+
+    generation: int
+    repaired: bool = False
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone.
@@ -95,7 +103,7 @@ class Parts:
     store: Books
     sinks: Sequence[str]
     counts: Counters
-    check_rules: Callable[[Sequence[CounterKey]], int]
+    check_rules: Callable[[Sequence[CounterKey]], Checked]
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -115,6 +123,8 @@ class Rounds:
         self._source_failed = False
         self.last_closed: Optional[Batch] = None
         self._agreement = Agreement()
+        self._gaps = RuleGaps()
+        self._gaps.stood(parts.interfaces.poll(), parts.clock.now().monotonic_ns)
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
@@ -144,6 +154,7 @@ class Rounds:
         readings += parts.interfaces.skew()
         at_ns = parts.clock.now().monotonic_ns
         readings += rules.readings
+        readings += self._gaps.readings()
         drained = self.drain()
         reborn = self._reborn(rules.readings)
         self._broken.update(reborn, rules.missing)
@@ -151,9 +162,34 @@ class Rounds:
         uncounted = parts.ledger.advance(readings, at_ns, drained)
         if uncounted:
             parts.counts.add("rules", "uncounted-copies", uncounted)
+        was_reloaded = self._was_reloaded(rules.readings)
         self._readings.update((reading.key, reading) for reading in readings)
-        if rules.missing or rules.generation != self._generation:
-            self._generation = parts.check_rules(rules.missing)
+        if self._stood(rules, was_reloaded):
+            self._gaps.stood(readings, at_ns)
+        else:
+            self._note_gap()
+
+    def _stood(self, rules: RuleReadings, was_reloaded: bool) -> bool:
+        """False: ours did not all the time since the last round, and do so again. Raises SourceError."""
+        if not rules.missing and rules.generation == self._generation:
+            return True
+        try:
+            checked = self._parts.check_rules(rules.missing)
+        except IpsecmonError:
+            self._note_gap()
+            raise
+        self._generation = checked.generation
+        return not checked.repaired and not was_reloaded
+
+    def _note_gap(self) -> None:
+        parts = self._parts
+        gap = self._gaps.add(parts.interfaces.poll(), parts.clock.now().monotonic_ns)
+        parts.counts.add("rules", "gaps")
+        parts.counts.add("rules", "gap-ms", round(gap.seconds * 1000))
+        _logger.warning(
+            "rules did not stand all the time, uncounted at most seconds=%.1f octets_in=%d octets_out=%d",
+            *gap,
+        )
 
     def read_all(self) -> None:
         """As read(), and the SAs; where some ended with no last reading, the counters again after that."""
@@ -180,6 +216,14 @@ class Rounds:
             for one in readings
             if one.before is not None or (one.key in last and last[one.key].birth != one.birth)
         ]
+
+    def _was_reloaded(self, readings: Iterable[Reading]) -> bool:
+        """Counters of ours that somebody else has made anew, as by loading a dump."""
+        last = self._readings
+        return any(
+            not one.from_zero and one.before is None and one.key in last and last[one.key].birth != one.birth
+            for one in readings
+        )
 
     def close(self) -> Batch:
         """Read, and close the interval that is running. Raises StoreError; the increments stay open then."""

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 
+from ipsecmon.agent.rounds import Checked
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import RulesRefused, StoreError
 from ipsecmon.model import CounterKey, Reading
@@ -67,16 +68,17 @@ class RuleKeeper:
         with contextlib.suppress(StoreError):
             self._wired.store.set_state(_UNDER_WAY, births)
 
-    def check(self, missing: Sequence[CounterKey]) -> int:
+    def check(self, missing: Sequence[CounterKey]) -> Checked:
         """A rule set of this router has changed: if ours no longer stands, put it back.
 
-        missing: keys whose counter is gone. Returns the generation of the rule sets.
+        missing: keys whose counter is gone.
         """
-        if not self._wired.helper.rules_stand():
+        stood = self._wired.helper.rules_stand()
+        if not stood:
             self._wired.counts.add("rules", "repaired")
             _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
             self.install()
-        return self._wired.rules.poll().generation
+        return Checked(self._wired.rules.poll().generation, repaired=not stood)
 
     def _say(self, refused: list[str]) -> None:
         if refused != self.nfmarks_refused:

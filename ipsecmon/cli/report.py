@@ -15,7 +15,8 @@ from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
 from ipsecmon.config import Config, load
-from ipsecmon.store import ClockStep, Report, report
+from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.store import ClockStep, Report, ReportRow, report
 
 __all__ = ["report_command", "uncut"]
 
@@ -99,7 +100,22 @@ def _answer(config: Config, folder: Path, asked: Range) -> Answer:
         )
     if found.clock_steps:
         notes.append(_clock_note(found.clock_steps))
+    gone = _gone_note(found.rows)
+    if gone:
+        notes.append(gone)
     return Answer(config.router, asked, found, "; ".join(notes), agreements(found, lines_of(config)))
+
+
+def _gone_note(rows: Sequence[ReportRow]) -> str:
+    """Empty where rules stood all the time."""
+    octets = {way: 0 for way in (Direction.IN, Direction.OUT)}
+    for row in rows:
+        if row.key.observed_at is ObservationPoint.RULES_GONE:
+            octets[row.key.direction] += row.octets
+    if not any(octets.values()):
+        return ""
+    most = f"at most {octets[Direction.IN]:,} octets in and {octets[Direction.OUT]:,} out"
+    return f"our rules did not stand all the time: {most}, with link headers, are in no counter"
 
 
 def _clock_note(steps: Sequence[ClockStep]) -> str:

@@ -50,8 +50,8 @@ _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packet
 
 @dataclass(frozen=True)
 class Answer:
-    """note: where the range could not be cut exactly, in words; empty where it was. agreements: of its
-    counters and tunnels.
+    """note: in words, what this range is short of: where it could not be cut exactly, where the clock was
+    set, where rules did not stand; empty where there is nothing. agreements: of its counters and tunnels.
     """
 
     router: str
@@ -88,6 +88,7 @@ def print_json(answer: Answer) -> None:
             if one.pair is Pair.NIC_PARTS
         ],
         "interfaces": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.NIC],
+        "rules_gone": [_nic(row) for row in found.rows if row.key.observed_at is ObservationPoint.RULES_GONE],
         "tunnels": [
             {**one, "agreement": describe_agreement(told.get((_inside(one), Pair.SA_RULE)))}
             for one in describe_tunnels(found.tunnels)

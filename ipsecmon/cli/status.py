@@ -69,7 +69,7 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_row("router", answer["router"])
     table.add_row("interval", f"{answer['interval_s']} s, {_age(answer['last_interval_end_ns'])}")
-    table.add_row("rules", "installed" if answer["rules_stand"] else "[red]not as they should be[/]")
+    table.add_row("rules", _rules(answer))
     for reason in answer["nfmarks_refused"]:
         table.add_row("nfmark", f"not written: {reason}")
     table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
@@ -105,6 +105,16 @@ def _agreement(line: dict[str, Any]) -> str:
     if line["word"] != "disagree":
         return f"parts and interface {line['word']}{reason}"
     return f"[yellow]parts and interface disagree by {line['unexplained_octets']:,} octets[/]{reason}"
+
+
+def _rules(answer: dict[str, Any]) -> str:
+    said = "installed" if answer["rules_stand"] else "[red]not as they should be[/]"
+    gaps = answer["counts"].get("rules.gaps", 0)
+    if not gaps:
+        return said
+    seconds = answer["counts"].get("rules.gap-ms", 0) / 1000
+    times = "once" if gaps == 1 else f"{gaps:,} times"
+    return f"{said}; [yellow]gone {times} since the start, {seconds:.1f} s at most[/]"
 
 
 def _sas(xfrm: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from ipsecmon.model import ObservationPoint
 
 LINK, FRAGMENTS = ObservationPoint.LINK_HEADERS, ObservationPoint.FRAGMENT_HEADERS
 DROPS, BEFORE = ObservationPoint.QDISC_DROPS, ObservationPoint.DROPPED_BEFORE_RULES
-SKEW = ObservationPoint.READ_SKEW
+SKEW, GONE = ObservationPoint.READ_SKEW, ObservationPoint.RULES_GONE
+SAID = (LINK, FRAGMENTS, DROPS, BEFORE, SKEW, GONE)
 PARTS = Volume(100_000, 1_000)
 HEADERS = {LINK: Volume(14_000, 1_000)}
 
@@ -166,13 +167,32 @@ def test_data_that_was_dropped_before_the_rules_is_explained() -> None:
     assert (found.agreement, found.bounds["dropped-before-rules"]) == (Agreement.EXPLAINED, (0, 75_000))
 
 
+def test_data_that_passed_while_rules_were_gone_is_explained_and_no_octet_beyond_it() -> None:
+    said = {LINK: Volume(14 * 1_050, 1_050), GONE: Volume(50 * 714, 50)}
+    found = identify(Volume(114_000 + 50 * 714, 1_050), PARTS, said)
+
+    assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 50 * 700)
+    assert found.bounds["rules-gone"] == (0, 35_700) and found.packets["rules-gone"] == 50
+    assert found.reasons == (
+        "our rules did not stand all the time: 35,700 octets in 50 frames at most are in no part",
+    )
+    more = Volume(114_000 + 50 * 714 + 35_700 + 50 * 256, 1_050)
+    assert identify(more, PARTS, said).agreement is Agreement.DISAGREE
+
+
+def test_rules_that_were_gone_while_nothing_passed_leave_a_line_that_agrees() -> None:
+    said = {**HEADERS, GONE: Volume(700, 5)}
+
+    assert identify(Volume(114_000, 1_000), PARTS, said).agreement is Agreement.AGREE
+
+
 @pytest.mark.parametrize("agreement", Agreement)
 def test_an_agreement_is_a_word(agreement: Agreement) -> None:
     assert agreement.value == agreement.name.lower()
 
 
 @example(Volume(0, 0), Volume(0, 1), {})
-@given(volumes, volumes, st.dictionaries(st.sampled_from([LINK, FRAGMENTS, DROPS, BEFORE, SKEW]), volumes))
+@given(volumes, volumes, st.dictionaries(st.sampled_from(SAID), volumes))
 def test_parts_and_terms_always_add_up_to_the_interface(
     nic: Volume, parts: Volume, said: dict[ObservationPoint, Volume]
 ) -> None:

@@ -10,7 +10,7 @@ from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.tunnel_match import NO_NAMES
 from ipsecmon.agent.observe import Counters
-from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
+from ipsecmon.agent.rounds import STEPS_BACK, Checked, Parts, Rounds
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Moment
 from ipsecmon.errors import SourceError
@@ -134,7 +134,7 @@ class Life:
             self.store,
             ["influxdb"],
             self.counts,
-            lambda missing: 1,
+            lambda missing: Checked(1),
         )
         self.rounds = Rounds(parts, generation=1)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ipsecmon.errors import StoreError
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
+from ipsecmon.agent.rounds import Checked
+from ipsecmon.errors import RulesRefused, StoreError
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Reading, SelfMeasurement
 from ipsecmon.store import report
 from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
@@ -111,4 +112,70 @@ def test_what_else_the_agent_says_of_itself_is_in_every_batch(life: Life) -> Non
 
     assert life.rounds.last_closed is not None
     assert level in life.rounds.last_closed.self_measurements
+    life.stop()
+
+
+NIC = CounterKey("wan0", Direction.IN, ObservationPoint.NIC)
+GONE = CounterKey("wan0", Direction.IN, ObservationPoint.RULES_GONE)
+
+
+class Wan:
+    """An interface that counts 1000 octets, in one frame, between any two readings."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def poll(self) -> list[Reading]:
+        self.frames += 1
+        return [Reading(NIC, 1000 * self.frames, self.frames, "boot/2")]
+
+    def skew(self) -> list[Reading]:
+        return []
+
+
+def gone_in(life: Life, tmp_path: Path) -> list[int]:
+    return [row.octets for row in report(tmp_path, 0, 2**62).rows if row.key == GONE]
+
+
+def test_rules_that_were_put_back_leave_a_gap_with_what_the_interface_counted(
+    life: Life, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = Rules(life.clock)
+    answers = [Checked(1, repaired=True)]
+    life.rounds.change(
+        replace(
+            life.rounds.parts,
+            interfaces=Wan(),
+            rules=rules,  # type: ignore[arg-type]
+            check_rules=lambda missing: answers.pop(),
+        ),
+        1,
+    )
+    life.run(1)
+    assert gone_in(life, tmp_path) == []
+    rules.gone = (KEY,)
+    life.run(1)
+    rules.gone = ()
+    life.run(1)
+
+    assert answers == [] and gone_in(life, tmp_path) == [2000]  # up to the round's reading, and to the repair
+    assert life.counts.totals()["rules.gaps"] == 1
+    assert life.counts.totals()["rules.gap-ms"] == 10_000
+    assert caplog.text.count("uncounted at most seconds=10.0 octets_in=2000 octets_out=0") == 1
+    life.stop()
+
+
+def test_rules_that_cannot_be_put_back_are_a_gap_each_round(life: Life) -> None:
+    def refused(missing: object) -> Checked:
+        raise RulesRefused("nft refused our rules")
+
+    rules = Rules(life.clock)
+    rules.gone = (KEY,)
+    parts = replace(life.rounds.parts, interfaces=Wan(), rules=rules, check_rules=refused)  # type: ignore[arg-type]
+    life.rounds.change(parts, 1)
+    for _ in range(2):
+        with pytest.raises(RulesRefused):
+            life.rounds.read()
+
+    assert life.counts.totals()["rules.gaps"] == 2
     life.stop()

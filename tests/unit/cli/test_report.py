@@ -64,6 +64,7 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "asked": {"start": "2024-10-03T22:00:00.000Z", "end": "2024-10-04T22:00:00.000Z"},
         "note": "",
         "clock_steps": [],
+        "rules_gone": [],
         "counters": None,
         "lines": [],
         "interfaces": [{"name": "wan0", "direction": "in", "octets": 6840, "frames": 60}],
@@ -228,3 +229,20 @@ def test_a_tunnel_is_held_against_its_rule_inside(tmp_path: Path, config_file: P
     (tunnel,) = json.loads(run(config_file, "--day", "2024-10-04", "--json").stdout)["tunnels"]
     told = {name: tunnel["agreement"][name] for name in ("word", "reason", "explained_octets")}
     assert told == {"word": "explained", "reason": "gro", "explained_octets": 520}
+
+
+def test_a_time_without_our_rules_is_said_with_what_passed_at_most(store: Path, config_file: Path) -> None:
+    keys = [CounterKey("wan0", way, ObservationPoint.RULES_GONE) for way in (Direction.IN, Direction.OUT)]
+    with opened(store) as made:
+        commit(made, batch(HOUR_S, Increment(keys[0], 4_000, 9), Increment(keys[1], 500, 3), length_s=600))
+    answer = json.loads(run(config_file, "--day", "2024-10-04", "--json").stdout)
+
+    assert answer["note"] == (
+        "our rules did not stand all the time: at most 4,000 octets in and 500 out, with link headers, "
+        "are in no counter"
+    )
+    assert answer["rules_gone"] == [
+        {"name": "wan0", "direction": "in", "octets": 4_000, "frames": 9},
+        {"name": "wan0", "direction": "out", "octets": 500, "frames": 3},
+    ]
+    assert answer["note"] in run(config_file, "--day", "2024-10-04").stdout

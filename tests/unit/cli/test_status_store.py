@@ -114,3 +114,13 @@ def test_findings_of_the_doctor_are_shown_and_a_wrong_one_is_a_trouble(
     assert code == 0 and "risk: clock: not [synchronised]\\x1b" in said and "all is well" in said
     code, said = status(monkeypatch, config_file, STORE, {}, doctor=[{**risk, "severity": "wrong"}])
     assert code == 1 and "wrong: clock" in said and "all is well" not in said
+
+
+def test_rules_that_were_gone_are_told_with_how_often_and_how_long(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    gaps = {"rules.gaps": 2, "rules.gap-ms": 3140}
+    code, said = status(monkeypatch, config_file, STORE, {}, counts=gaps)
+
+    assert code == 0
+    assert "installed; gone 2 times since the start, 3.1 s at most" in said
