@@ -25,6 +25,7 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "dropped_datagrams": wired.copies.dropped_datagrams(),
         "counts": wired.counts.totals(),
         "xfrm": wired.tunnels.describe(),
+        "layers": wired.layers.describe(),
         "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }

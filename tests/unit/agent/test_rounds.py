@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ipsecmon.account.carried import NOTHING_CARRIED
 from ipsecmon.errors import StoreError
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
 from ipsecmon.store import report
@@ -80,6 +81,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.told: list[tuple[set[CounterKey], set[CounterKey]]] = []
+        self.carried = NOTHING_CARRIED
 
     def read(self) -> bool:
         return False
