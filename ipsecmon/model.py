@@ -29,6 +29,9 @@ __all__ = [
     "Counts",
     "Direction",
     "Increment",
+    "Layer",
+    "LayerIncrement",
+    "LayerKey",
     "ObservationPoint",
     "Packets",
     "Pair",
@@ -63,6 +66,7 @@ class ObservationPoint(str, enum.Enum):
     WIRE = "wire"  # IP packets on the line, encrypted ones as ESP; IP headers included
     INNER = "inner"  # plaintext of a tunnel, before encryption or after decryption
     PAYLOAD = "payload"  # transport mode as the SA counts it: without the IP header
+    IP = "ip"  # innermost: IP packets in a tunnel's GRE or L2TP, by the interfaces of these
     NIC = "nic"  # the interface's own counter: octets with link headers, packets are frames
     # Why the interface says something else than the parts: LINE_TERMS, by the interface's name.
     LINK_HEADERS = "link-headers"  # of its frames, as many as it counts
@@ -83,6 +87,16 @@ LINE_TERMS = frozenset(
         ObservationPoint.RULES_GONE,
     }
 )
+
+
+class Layer(str, enum.Enum):
+    """A step of what a tunnel carries, from the line inwards. ETHERNET stands in IP's place in gretap."""
+
+    ESP = "esp"  # IP packets on the line
+    GRE = "gre"  # what the SAs carry: GRE, with its IP header
+    L2TP = "l2tp"  # what the SAs carry: L2TP data and control, with UDP and IP headers
+    IP = "ip"  # by the interfaces' own counters
+    ETHERNET = "ethernet"  # the same, Ethernet headers included
 
 
 class Pair(str, enum.Enum):
@@ -231,6 +245,26 @@ class TunnelIncrement:
     added_s: Optional[int] = None
 
 
+class LayerKey(NamedTuple):
+    """link: of the innermost layer, the interface or the road warrior, beyond some OTHER_PEERS; else ""."""
+
+    tunnel: str
+    layer: Layer
+    link: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class LayerIncrement:
+    """What happened at one layer of a tunnel. Of these, bridged_* passed while no agent was reading."""
+
+    key: LayerKey
+    octets: int = 0
+    packets: int = 0
+    bridged_octets: int = 0
+    bridged_packets: int = 0
+
+
 @dataclass(frozen=True)
 class Reconciliation:
     """What two meters say of the same packets over one span.
@@ -298,6 +332,7 @@ class Batch:
     tunnels: tuple[TunnelIncrement, ...] = ()
     xfrm_errors: tuple[tuple[str, int], ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
+    layers: tuple[LayerIncrement, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class TunnelMatcher:
         return key
 
     def _find(self, sa: SecurityAssociation) -> TunnelKey:
-        users = list(self._users(sa))
+        users = list(self.users(sa))
         direction = self._direction(sa, users)
         holding = (rule.name for rule in self._rules if self._holds(rule, sa, direction, users))
         tunnel = next(holding, UNNAMED)
@@ -111,7 +111,7 @@ class TunnelMatcher:
             peers.add(peer)
         return peer if peer in peers else OTHER_PEERS
 
-    def _users(self, sa: SecurityAssociation) -> Iterator[Policy]:
+    def users(self, sa: SecurityAssociation) -> Iterator[Policy]:
         """The policies whose templates take this SA (xfrm_state_look_at and xfrm_state_ok)."""
         for reqid in {sa.reqid, 0}:
             for policy, template in self._policies.get((sa.protocol, reqid), ()):
@@ -158,7 +158,7 @@ def _takes(policy: Policy, template: Template, sa: SecurityAssociation) -> bool:
 def _is_end(wanted: str, address: str, selected: str) -> bool:
     if wanted not in UNSPECIFIED:
         return wanted == address
-    return _is_within(address, selected)
+    return is_within(address, selected)
 
 
 def _peers(sa: SecurityAssociation, direction: Direction) -> tuple[str, ...]:
@@ -172,10 +172,10 @@ def _carries(pair: tuple[str, str], policy: Policy) -> bool:
     """Whether what an SA's policy selects lies between the two networks."""
     ends = (policy.selector.source, policy.selector.destination)
     local, remote = ends if policy.direction == "out" else ends[::-1]
-    return _is_within(local, pair[0]) and _is_within(remote, pair[1])
+    return is_within(local, pair[0]) and is_within(remote, pair[1])
 
 
-def _is_within(inner: str, outer: str) -> bool:
+def is_within(inner: str, outer: str) -> bool:
     one, other = _network(inner), _network(outer)
     if isinstance(one, ipaddress.IPv4Network):
         return isinstance(other, ipaddress.IPv4Network) and one.subnet_of(other)

@@ -133,10 +133,12 @@ class Agent:
         remember_outlets(wired)
         wired.interfaces.start()
         self._unwind.append(lambda: wired.interfaces.stop())  # a reload may change which
-        sas = wired.store.saved_sas()
+        sas, links = wired.store.saved_sas(), wired.store.readings()
         ledger, bridged = bridge(wired, self._keeper, sas)
         generation = self._begin_counting(ledger)
         wired.tunnels.start(sas if bridged else sas.without_bound())
+        wired.layers.start(links)
+        self._unwind.append(wired.layers.stop)
         self._start_rounds(ledger, generation)
         self._control.start()
         self._unwind.append(self._control.stop)
@@ -205,6 +207,7 @@ class Agent:
             wired.rules,
             wired.interfaces,
             wired.tunnels,
+            wired.layers,
             ledger,
             intervals,
             wired.store,
@@ -236,6 +239,7 @@ class Agent:
         """Of SAs, between two rounds."""
         self._loop.call_at(self._clock.now().monotonic_ns + HEAR_NS, self._hear)
         self._wired.tunnels.hear()
+        self._wired.layers.hear()
 
     def _on_copies(self) -> None:
         """Let more arrive and read all of it at once."""

@@ -153,6 +153,7 @@ class Reload:
             self._rounds.parts.intervals.change(config.interval_s)
         wired.store.keep(config.interval_s, config.store.retention_s, config.store.max_octets)
         wired.config, wired.plan, wired.interval_s = config, plan, config.interval_s
+        wired.follow_inside(config)
         wired.tunnels.change(change.tunnels)
         self._change_outlets(change.outlets)
         names = [outlet.name for outlet in change.outlets]

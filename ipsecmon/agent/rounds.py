@@ -17,6 +17,7 @@ from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.rule_gaps import RuleGaps
+from ipsecmon.agent.layers import LayerMeter
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
@@ -98,6 +99,7 @@ class Parts:
     rules: RuleSource
     interfaces: InterfaceCounters
     tunnels: TunnelMeter
+    layers: LayerMeter
     ledger: Ledger
     intervals: Intervals
     store: Books
@@ -199,6 +201,7 @@ class Rounds:
         if parts.tunnels.read():
             self.read()
             last = self._counted()
+        parts.layers.read(parts.tunnels.carried)
         parts.tunnels.settle(first, last, self._broken)
         self._broken.clear()
 
@@ -240,9 +243,10 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
-            batch = self._agreement.judge(batch, parts.lines)
+            batch = parts.layers.complete(self._agreement.judge(batch, parts.lines))
             sas = parts.tunnels.saved()
-            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
+            readings = [*self._readings.values(), *parts.layers.saved()]
+            parts.store.commit(batch, readings, parts.sinks, now, span.stepped_ns, sas)
         except StoreError as error:
             self._complain_of_store(error)
             raise
@@ -251,6 +255,7 @@ class Rounds:
         parts.counts.mark_reported(counted)
         parts.ledger.close()
         parts.tunnels.close()
+        parts.layers.close()
         self._agreement.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)

@@ -26,6 +26,7 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "counts": wired.counts.totals(),
         "lines": _lines(last_closed.reconciliations if last_closed else ()),
         "xfrm": wired.tunnels.describe(),
+        "layers": wired.layers.describe(),
         "store": _store(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Protocol
 
+from ipsecmon.account.carried import NOTHING_CARRIED, Carried, carried_by
 from ipsecmon.account.rule_volumes import measure_rules
 from ipsecmon.account.tunnel_books import TunnelBooks
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
@@ -91,6 +92,8 @@ class TunnelMeter:
         self._has_learnt = self._has_changed = False
         self._sas = 0
         self.offloaded = Offloaded()
+        self.carried: Carried = NOTHING_CARRIED  # as of the last read(), if asked for
+        self.asks_carried = False
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
         self._saved = SavedSas()
@@ -243,6 +246,7 @@ class TunnelMeter:
         names = self._outside.names() if has_connections else NO_NAMES
         self._matcher.learn(self._policies, self._outside.addresses(), names)
         self._has_learnt = True
+        self.carried = carried_by(self._matcher, sas) if self.asks_carried else NOTHING_CARRIED
         self._has_news = has_connections and self._name_tries > 0 and _has_nameless(sas, names)
         self._name_tries -= 1
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from ipsecmon.agent.changes import name_sinks
+from ipsecmon.agent.layers import LayerMeter, Told, inside_of
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts, part_sums
 from ipsecmon.agent.tunnel_rules import planned_rules
@@ -26,8 +27,10 @@ from ipsecmon.sources.copies import Copies
 from ipsecmon.sources.foreign_counters import ForeignCounterSource
 from ipsecmon.sources.ike import IkeSource
 from ipsecmon.sources.interfaces import InterfaceSource
+from ipsecmon.sources.links import LinkSource, is_pppoe, read_l2tp
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
+from ipsecmon.sources.warriors import WarriorNames
 from ipsecmon.sources.xfrm import XfrmSource
 from ipsecmon.sources.xfrm_stat import read_xfrm_stat
 from ipsecmon.store import Spool, Store, report
@@ -85,6 +88,7 @@ class Wired:
     interfaces: InterfaceSource
     copies: Copies
     tunnels: TunnelMeter
+    layers: LayerMeter
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     @property
@@ -123,6 +127,12 @@ class Wired:
             source.stop()
             raise
         return source
+
+    def follow_inside(self, config: Config) -> None:
+        """A new config's layers inside tunnels."""
+        inside = inside_of(config)
+        self.tunnels.asks_carried = bool(inside)
+        self.layers.change(inside, _told_of_links(config, self.counts))
 
     def know_saved(self, keys: Sequence[CounterKey]) -> None:
         """Counters of an earlier config are read once more: what passed since belongs to the line."""
@@ -172,17 +182,25 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         interfaces=InterfaceSource(plan.interfaces),
         copies=Copies(),
         tunnels=_tunnels(config, plan, helper, counts, clock),
+        layers=LayerMeter(LinkSource(counts), inside_of(config), _told_of_links(config, counts), counts),
     )
 
 
 def _tunnels(config: Config, plan: Plan, helper: Helper, counts: Counters, clock: Clock) -> TunnelMeter:
-    return TunnelMeter(
+    meter = TunnelMeter(
         XfrmSource(helper, config.xfrm.reader, counts),
         planned_rules(config, plan, resolve_host),
         Outside(own_addresses, IkeSource().names, read_xfrm_stat),
         counts,
         clock,
     )
+    meter.asks_carried = bool(inside_of(config))
+    return meter
+
+
+def _told_of_links(config: Config, counts: Counters) -> Told:
+    names = WarriorNames(config.warriors.names, config.warriors.command, counts)
+    return Told(read_l2tp, names.names, is_pppoe, [line.interface for line in config.lines])
 
 
 def _rules(plan: Plan, helper: Helper, counts: Counters) -> Union[RuleCounterSource, ForeignCounterSource]:

@@ -27,6 +27,7 @@ _MAY_BE_EMPTY = {
     "sinks",
     "nflog",
     "xfrm",
+    "warriors",
 }  # nothing is what they mean by default
 
 _Found = tuple[KeyPath, Any]

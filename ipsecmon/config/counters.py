@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, NamedTuple, Optional
+from typing import Annotated, Literal, NamedTuple, Optional
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -71,14 +70,17 @@ class Counter(Section):
         }
     )
 
-    NOT_YET: ClassVar[Mapping[str, str]] = {"inside": "leave it out"}
-
     name: OwnName = Field(
         description="Its name in every report and series: 1 to 64 characters, unlike any other "
         "counter's or line's, also when letter case is ignored."
     )
     ipsec: Optional[Ipsec] = Field(None, description="Count this IPsec tunnel.")
     match: Optional[Match] = Field(None, description="Count these clear packets of the line.")
+    inside: Optional[Annotated[Literal["gre", "l2tp"], Choice("gre", "l2tp")]] = Field(
+        None,
+        description="What this tunnel's IPsec carries, to count it layer by layer: `gre`, by the GRE "
+        "interfaces whose packets it encrypts; `l2tp`, by PPP sessions, each a road warrior.",
+    )
     inside_tunnel: Optional[str] = Field(
         None,
         description="Name of a counter with `ipsec`: take `match` inside that tunnel, not on the line.",
@@ -104,6 +106,8 @@ class Counter(Section):
             raise ValueError("needs exactly one of ipsec and match")
         if self.inside_tunnel is not None and self.match is None:
             raise ValueError("inside_tunnel goes with match, not with ipsec")
+        if self.inside is not None and self.ipsec is None:
+            raise ValueError("inside goes with ipsec: it says what that carries")
         return self
 
     @model_validator(mode="after")

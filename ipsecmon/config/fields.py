@@ -37,6 +37,7 @@ __all__ = [
     "Choice",
     "Connections",
     "Duration",
+    "File",
     "Folder",
     "GroupRanges",
     "IfIds",
@@ -46,6 +47,7 @@ __all__ = [
     "OneOrMany",
     "Peers",
     "Ports",
+    "Program",
     "Protocols",
     "Rate",
     "Reqids",
@@ -137,6 +139,18 @@ def _checked_folder(value: object) -> Path:
     raise ValueError("must be a folder's full path, such as /var/lib/ipsecmon")
 
 
+def _checked_file(value: object) -> Path:
+    if isinstance(value, str) and value.startswith("/") and value.isprintable():
+        return Path(value)
+    raise ValueError("must be a file's full path, such as /etc/ipsecmon/warriors")
+
+
+def _checked_program(words: tuple[str, ...]) -> tuple[str, ...]:
+    if words and not words[0].startswith("/"):
+        raise ValueError("must begin with a program's full path, such as [/usr/local/bin/warriors, --all]")
+    return words
+
+
 def _not_empty(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if not items:
         raise ValueError("must not be empty: give one or leave the key out")
@@ -207,6 +221,10 @@ _InterfaceName = Annotated[
 Folder = Annotated[
     Path, PlainValidator(_checked_folder), WithJsonSchema(_text("folder", "^/", "/var/lib/ipsecmon"))
 ]
+File = Annotated[
+    Path, PlainValidator(_checked_file), WithJsonSchema(_text("file", "^/", "/etc/ipsecmon/warriors"))
+]
+Program = Annotated[tuple[str, ...], OneOrMany(1), AfterValidator(_checked_program)]
 _Peer = Annotated[
     str,
     PlainValidator(parse_peer),

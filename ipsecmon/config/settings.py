@@ -22,12 +22,14 @@ from ipsecmon.config.fields import (
     RATE_SCHEMA,
     Choice,
     Duration,
+    File,
     Folder,
     GroupRanges,
     Interfaces,
     Name,
     NotEmpty,
     OneOrMany,
+    Program,
     Rate,
     Volume,
     as_written,
@@ -35,7 +37,7 @@ from ipsecmon.config.fields import (
 from ipsecmon.config.section import Section
 from ipsecmon.sinks import SINKS
 
-__all__ = ["Capacity", "Config", "Line", "Nflog", "Nfmark", "SinkEntry", "Store", "Xfrm"]
+__all__ = ["Capacity", "Config", "Line", "Nflog", "Nfmark", "SinkEntry", "Store", "Warriors", "Xfrm"]
 
 MIN_STORE_OCTETS, MAX_STORE_OCTETS = 128 * 10**6, 10**12  # half of the least is the log's
 MAX_RECEIVE_BUFFER = 1 << 30  # the kernel keeps the size in a signed int and doubles it (socket(7))
@@ -196,6 +198,21 @@ class Xfrm(Section):
     )
 
 
+class Warriors(Section):
+    """Who the road warriors of counters with `inside: l2tp` are."""
+
+    names: Optional[File] = Field(
+        None,
+        description="A file, as a full path, with a line `ADDRESS NAME` for each address inside, such as an "
+        "ip-up script of pppd writes; read again when it changes.",
+    )
+    command: Program = Field(
+        (),
+        description="A program and its arguments that prints such lines; executed without a shell, at most "
+        "once a minute, and given one second.",
+    )
+
+
 class SinkEntry(Section):
     """One sink: its kind as the only key, with its settings."""
 
@@ -277,3 +294,4 @@ class Config(Section):
     )
     nflog: Nflog = Field(as_written({}), description="Header copies from the kernel.")
     xfrm: Xfrm = Field(as_written({}), description="The counters of IPsec's SAs.")
+    warriors: Warriors = Field(as_written({}), description="Names of road warriors.")

@@ -16,7 +16,7 @@ falls on the same series and time and changes nothing.
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
 and is never added to anything. What an interface counted itself (observed at `nic`, with link
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
-SAs of a tunnel counted: tunnel_points.py.
+SAs of a tunnel counted: tunnel_points.py, and so is each layer of it: layer_points.py.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipsecmon.model import LINE_TERMS, Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
+from ipsecmon.sinks.layer_points import points_of_layers
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
@@ -46,6 +47,7 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
     points.extend(points_of_tunnels(batch))
+    points.extend(points_of_layers(batch))
     points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
     for own in batch.self_measurements:
         tags = {"router": batch.router, "component": own.component, "kind": own.kind}
@@ -54,6 +56,8 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
 
 
 def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesPoint]:
+    if increment.key.observed_at is ObservationPoint.IP:
+        return  # in layer_points.py
     if increment.key.observed_at is ObservationPoint.NIC:
         yield _interface_point(batch, increment)
         return

@@ -21,6 +21,7 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         return batch
     chosen = tuple(increment for increment in batch.increments if increment.key.name in counters)
     tunnels = tuple(one for one in batch.tunnels if one.key.tunnel in counters)
+    layers = tuple(one for one in batch.layers if one.key.tunnel in counters)
     agreement = tuple(one for one in batch.reconciliations if one.key.name in counters)
     return replace(
         batch,
@@ -29,4 +30,5 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         tunnels=tunnels,
         xfrm_errors=(),
         reconciliations=agreement,
+        layers=layers,
     )

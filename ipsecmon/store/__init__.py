@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ipsecmon.store.clock_steps import ClockStep
 from ipsecmon.store.history import RESOLUTIONS_S
+from ipsecmon.store.layers import LayerRow, layer_rows
 from ipsecmon.store.notices import StoreState
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
@@ -27,6 +28,7 @@ __all__ = [
     "WAL_MAX_OCTETS",
     "Backlog",
     "ClockStep",
+    "LayerRow",
     "Opened",
     "Report",
     "ReportRow",
@@ -36,6 +38,7 @@ __all__ = [
     "StoreState",
     "TunnelReport",
     "TunnelRow",
+    "layer_rows",
     "report",
     "tunnel_report",
 ]

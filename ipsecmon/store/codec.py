@@ -2,9 +2,10 @@
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
- [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …]];
+ [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
+ [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the last three lists, those that end it empty are left
+and trailing zeros (of times, null) are left out. Of the last four lists, those that end it empty are left
 out too, but tunnels and errors come together.
 """
 
@@ -21,6 +22,9 @@ from ipsecmon.model import (
     CounterKey,
     Direction,
     Increment,
+    Layer,
+    LayerIncrement,
+    LayerKey,
     ObservationPoint,
     Pair,
     Reason,
@@ -44,10 +48,12 @@ def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
     document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors or batch.reconciliations:
+    if batch.tunnels or batch.xfrm_errors or batch.reconciliations or batch.layers:
         document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
-    if batch.reconciliations:
+    if batch.reconciliations or batch.layers:
         document.append([_encode_reconciliation(one) for one in batch.reconciliations])
+    if batch.layers:
+        document.append([_encode_layer(one) for one in batch.layers])
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -87,10 +93,16 @@ def _encode_reconciliation(one: Reconciliation) -> list[object]:
     return [*names, *numbers, one.reason.value if one.reason else None]
 
 
+def _encode_layer(one: LayerIncrement) -> list[object]:
+    names = (one.key.tunnel, one.key.layer.value, one.key.link, one.key.direction.value)
+    return [*names, one.octets, one.packets, one.bridged_octets, one.bridged_packets]
+
+
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
     tunnels, errors, *others = more or ([], [])
-    (reconciliations,) = others or ([],)
+    reconciliations, *rest = others or ([],)
+    (layers,) = rest or ([],)
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -100,6 +112,7 @@ def _batch(document: Any) -> Batch:
         tuple(_tunnel(item) for item in _list(tunnels)),
         tuple(_error(item) for item in _list(errors)),
         tuple(_reconciliation(item) for item in _list(reconciliations)),
+        tuple(_layer(item) for item in _list(layers)),
     )
 
 
@@ -137,6 +150,13 @@ def _reconciliation(item: Any) -> Reconciliation:
         explained,
         None if reason is None else Reason(_text(reason)),
     )
+
+
+def _layer(item: Any) -> LayerIncrement:
+    tunnel, layer, link, direction, *numbers = _list(item)
+    octets, packets, bridged_octets, bridged_packets = (_integer(number) for number in numbers)
+    key = LayerKey(_text(tunnel), Layer(_text(layer)), _text(link), Direction(_text(direction)))
+    return LayerIncrement(key, octets, packets, bridged_octets, bridged_packets)
 
 
 def _error(item: Any) -> tuple[str, int]:

@@ -14,6 +14,8 @@ tunnel_total    sums since the table was made, by peer; levels and, as last_*, t
             interval that had it, [start_ns, end_ns)
 tunnel_history  what happened in one tunnel and direction in one span, all peers together
 tunnel_cover    one row: what tunnel_total covers, and the interval that was committed last
+layer_total sums at each layer inside tunnels, by interface or road warrior; as last_*, of the newest
+            interval that had it, [start_ns, end_ns), what did not pass before it
 xfrm_error  packets dropped since the table was made, by the kernel's names
 sa          SAs as last counted: what does not change in their lives, as JSON
 sa_count    their numbers, apart: in few pages, as many of them change with each commit
@@ -43,7 +45,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -76,6 +78,17 @@ _TUNNEL_SUMS = (  # of version 3: a step stays as it is, whatever model.TUNNEL_S
     "late_packets",
     "replayed_packets",
     "integrity_failures",
+)
+
+_LAYER_NUMBERS = (
+    "octets",
+    "packets",
+    "bridged_octets",
+    "bridged_packets",
+    "last_octets",
+    "last_packets",
+    "start_ns",
+    "end_ns",
 )
 
 
@@ -143,6 +156,11 @@ _STEPS = {
         f" {_integers_or_null('used_s', 'last_used_s', 'highest', 'sent', 'unseen')})",
     ),
     4: (),  # observation points that earlier versions refuse: the line's terms
+    5: (
+        "CREATE TABLE layer_total (tunnel TEXT NOT NULL, layer TEXT NOT NULL, link TEXT NOT NULL,"
+        f" direction TEXT NOT NULL, {_integers(*_LAYER_NUMBERS)},"
+        " PRIMARY KEY (tunnel, layer, link, direction)) WITHOUT ROWID",
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Counts, Reading
 from ipsecmon.store import clock_steps, history, room, saved, spool, tunnel_totals
 from ipsecmon.store.faults import says_damaged, translated
+from ipsecmon.store.layers import add_layers, fold_layers
 from ipsecmon.store.lock import AgentLock
 from ipsecmon.store.notices import Happened, Notices, StoreState
 from ipsecmon.store.opening import make_folder, mark_closed, mark_suspect, open_or_begin
@@ -153,9 +154,11 @@ class Store:
         saved.forget_readings(connection, oldest_ns)
         saturated = added.saturated
         tunnel_totals.add_totals(connection, batch)
+        add_layers(connection, batch)
         if _TIDY_LEVEL_S in added.begun:
             saturated += tunnel_totals.count_saturated(connection)
             tunnel_totals.fold(connection, oldest_ns, batch.end_ns)
+            fold_layers(connection, oldest_ns, batch.end_ns)
         dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
         made = room.make_room(connection, self._room_octets)
         for sink, batches in dropped.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from ipsecmon.account.partition import TERMS
 from ipsecmon.agent.doctor import KINDS
 from ipsecmon.model import LINE_TERMS
+from ipsecmon.sinks.layer_points import LAYER_FIELDS
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
 from ipsecmon.wire.packet import ODD_KINDS
@@ -33,6 +34,10 @@ def test_every_kind_that_is_counted_is_documented_and_no_other() -> None:
 
 def test_every_field_of_the_meters_is_documented() -> None:
     assert " ".join(METER_FIELDS) in REFERENCE
+
+
+def test_every_field_of_a_layer_is_documented() -> None:
+    assert " ".join(LAYER_FIELDS) in REFERENCE
 
 
 def test_every_field_of_an_agreement_is_documented() -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.tunnel_match import NO_NAMES
+from ipsecmon.agent.layers import LayerMeter, Told
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.rounds import STEPS_BACK, Checked, Parts, Rounds
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
@@ -100,6 +101,25 @@ class NoSas:
     hear = dump
 
 
+class NoLinks:
+    """Never asked, as no counter has `inside`."""
+
+    boot = ""
+
+    def start(self) -> None:
+        raise AssertionError("never asked")
+
+    def dump(self) -> NoReturn:
+        raise AssertionError("never asked")
+
+    stop, hear = start, dump
+
+
+class NoL2tp:
+    interfaces = None
+    gateways: frozenset[str] = frozenset()
+
+
 NOTHING_OUTSIDE = Outside(frozenset, lambda: NO_NAMES, lambda: XfrmErrors(()))
 
 
@@ -129,6 +149,7 @@ class Life:
             Rules(clock),  # type: ignore[arg-type]  # readings are a tuple here
             Nics(clock),
             TunnelMeter(NoSas(), (), NOTHING_OUTSIDE, self.counts, clock),
+            LayerMeter(NoLinks(), {}, Told(lambda: NoL2tp(), dict, lambda name: False), self.counts),
             ledger,
             self.intervals,
             self.store,

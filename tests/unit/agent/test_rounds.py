@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ipsecmon.account.carried import NOTHING_CARRIED
 from ipsecmon.agent.rounds import Checked
 from ipsecmon.errors import RulesRefused, StoreError
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Reading, SelfMeasurement
@@ -81,6 +82,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.told: list[tuple[set[CounterKey], set[CounterKey]]] = []
+        self.carried = NOTHING_CARRIED
 
     def read(self) -> bool:
         return False

@@ -93,6 +93,7 @@ def test_trailing_text_is_refused() -> None:
 
 INCREMENT = ["web", "in", "wire", 1000, 10]
 TUNNEL = ["vpn", "192.0.2.1", "in"]
+LAYER = ["vpn", "ip", "gre1", "in", 1, 1, 0, 0]
 AGREEMENT = ["web", "in", "wire", "rule-nflog", 1, 1, 0, 0, None]
 
 
@@ -121,7 +122,11 @@ AGREEMENT = ["web", "in", "wire", "rule-nflog", 1, 1, 0, 0, None]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], {}],
+        ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
+        ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
+        ["gw", 10, 20, [], [], [], [], [], [["vpn", "cake", *LAYER[2:]]]],
         ["gw", 10, 20, [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [AGREEMENT[:-1]]],
         ["gw", 10, 20, [], [], [], [], [[*AGREEMENT, 1]]],
