@@ -34,6 +34,7 @@ class Agent:
             "status": lambda reply: reply({"router": "gw", "folder": str(folder)}),
             "later": self._later,
             "close-interval": self._fail,
+            "end": lambda reply: self.loop.call_at(0, self.control.stop),
             "vast": lambda reply: reply({"text": "x" * 8_000_000}),
         }
         self.control = Control(folder, self.loop, verbs)
@@ -256,9 +257,8 @@ def test_without_an_agent_the_error_says_so_and_what_to_do(tmp_path: Path) -> No
 
 
 def test_an_agent_that_is_stopping_is_not_running(agent: Agent) -> None:
-    agent.loop.call_at(SystemClock().now().monotonic_ns + 50_000_000, agent.control.stop)
     with pytest.raises(NotRunning, match="it is stopping"):
-        agent.serve(lambda: ask(agent.folder, "later"))
+        agent.serve(lambda: ask(agent.folder, "end"))
 
 
 def test_an_agent_that_does_not_answer_is_not_called_stopped(
