@@ -163,7 +163,7 @@ class Rounds:
         if parts.tunnels.read():
             self.read()
             last = self._counted()
-        parts.tunnels.settle(first, last, self._broken)
+        parts.tunnels.settle(first, last, {*self._broken, *parts.ledger.sums_of(self._broken)})
         self._broken.clear()
 
     def _counted(self) -> list[Increment]:
