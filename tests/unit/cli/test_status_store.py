@@ -114,3 +114,18 @@ def test_findings_of_the_doctor_are_shown_and_a_wrong_one_is_a_trouble(
     assert code == 0 and "risk: clock: not [synchronised]\\x1b" in said and "all is well" in said
     code, said = status(monkeypatch, config_file, STORE, {}, doctor=[{**risk, "severity": "wrong"}])
     assert code == 1 and "wrong: clock" in said and "all is well" not in said
+
+
+def test_whether_parts_and_interface_agree_is_shown_and_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    line = {"name": "T1", "reason": "qdisc-drops", "unexplained_octets": 0}
+    lines = [
+        {**line, "direction": "in", "word": "agree", "reason": None},
+        {**line, "direction": "out", "word": "disagree", "unexplained_octets": 1234},
+    ]
+    code, text = status(monkeypatch, config_file, STORE, {}, lines=lines)
+
+    assert code == 0 and "all is well" in text
+    assert "line T1 in" in text and "parts and interface agree" in text
+    assert "parts and interface disagree by 1,234 octets, qdisc-drops" in text
