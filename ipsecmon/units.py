@@ -10,7 +10,14 @@ import re
 from fractions import Fraction
 from typing import Union
 
-__all__ = ["parse_duration", "parse_octets", "parse_rate", "render_octets", "render_rate"]
+__all__ = [
+    "parse_duration",
+    "parse_octets",
+    "parse_rate",
+    "render_octets",
+    "render_rate",
+    "render_whole_rate",
+]
 
 _DURATIONS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _RATES = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9}
@@ -56,6 +63,13 @@ def _render(value: float, unit: str) -> str:
 def render_rate(bits_per_s: float) -> str:
     """'1.5 Mbit/s': SI, as router people expect."""
     return _render(bits_per_s, "bit/s")
+
+
+def render_whole_rate(bits_per_s: int) -> str:
+    """'1544 kbit/s': in the largest unit that keeps it whole, as a line's capacity is said."""
+    units = ((unit, factor) for unit, factor in reversed(_RATES.items()) if bits_per_s % factor == 0)
+    unit, factor = next(units)
+    return f"{bits_per_s // factor} {unit}/s"
 
 
 def render_octets(octets: float) -> str:

@@ -104,6 +104,11 @@ class Ledger:
         """What is the sum of others."""
         return self._lines
 
+    def sums_of(self, keys: Iterable[CounterKey]) -> set[CounterKey]:
+        """What any of these is a summand of."""
+        wanted = set(keys)
+        return {key for key, parts in self._lines.items() if not wanted.isdisjoint(parts)}
+
     def change(
         self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
     ) -> None:

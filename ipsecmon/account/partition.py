@@ -118,7 +118,9 @@ def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]
 def _closed(over: int, terms: Mapping[str, _Term], packets: Mapping[str, int]) -> Identity:
     unexplained = over - sum(term.octets or 0 for term in terms.values())
     open_terms = {name: term for name, term in terms.items() if term.least != term.most}
-    told = {**open_terms, **({"qdisc-drops": terms["qdisc-drops"]} if packets["qdisc-drops"] else {})}
+    drops = {"qdisc-drops": terms["qdisc-drops"]} if packets["qdisc-drops"] else {}
+    adds_up = bool(drops) and "qdisc-drops" not in open_terms and not packets["unexplained"]
+    told = drops if adds_up else {**open_terms, **drops}
     is_exact = unexplained == 0 and packets["unexplained"] == 0 and not packets["qdisc-drops"]
     least, most = (sum(getattr(one, end) for one in terms.values()) for end in ("least", "most"))
     if is_exact:
@@ -225,7 +227,9 @@ def _skew(said: Volume) -> _Term:
     most = 2 * said.octets
     if not most:
         return _Term(0, 0, 0)
-    return _Term(None, -most, most, f"interface and rules are read up to {said.octets:,} octets apart")
+    return _Term(
+        None, -most, most, f"up to {said.octets:,} octets lay between interface and rules when they were read"
+    )
 
 
 def _gone(said: Volume) -> _Term:

@@ -202,7 +202,7 @@ class Rounds:
             self.read()
             last = self._counted()
         parts.layers.read(parts.tunnels.carried)
-        parts.tunnels.settle(first, last, self._broken)
+        parts.tunnels.settle(first, last, {*self._broken, *parts.ledger.sums_of(self._broken)})
         self._broken.clear()
 
     def _counted(self) -> list[Increment]:

@@ -18,7 +18,7 @@ from ipsecmon.cli.render import number, printable
 from ipsecmon.cli.tunnel_sums import Tunnel
 from ipsecmon.cli.tunnel_table import Answer
 from ipsecmon.model import Direction, bare_name
-from ipsecmon.units import render_octets, render_rate
+from ipsecmon.units import render_octets, render_rate, render_whole_rate
 
 __all__ = ["print_lines"]
 
@@ -27,7 +27,7 @@ _NARROW = 100
 _FIXED_WIDTH = 46  # of a row without its name and bar
 _LONGEST_BAR = 40
 _FULL, _BUSY = 0.9, 0.7  # of the capacity
-_HEADINGS = {Direction.IN: "in", Direction.OUT: "out, as offered to the queue"}
+_HEADINGS = {Direction.IN: "in", Direction.OUT: "out, as offered"}
 _STYLES = {"agree": "green", "explained": "yellow", "disagree": "bold red"}
 
 
@@ -92,8 +92,9 @@ def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, 
         console.print(Padding(_queue(way, look), (0, 0, 0, 2)))
     console.print(_sum(way))
     identity = way.identity
-    said = Text("  parts and interface ", style="dim")
-    console.print(said.append(_WORDS[identity.agreement.value], style=_STYLES[identity.agreement.value]))
+    word = identity.agreement.value
+    said = Text("parts and interface ", style="dim").append(_WORDS[word], style=_STYLES[word])
+    console.print(Padding(said, (0, 0, 0, 2)))
     for reason in identity.reasons:
         console.print(Padding(Text(reason, style="dim"), (0, 0, 0, 4)))
 
@@ -117,7 +118,8 @@ def _head(direction: Direction, way: LineWay, seconds: float, look: _Look) -> Te
     if capacity and seconds:
         share = way.last.octets * 8 / seconds / capacity
         colour = "red" if share >= _FULL else "yellow" if share >= _BUSY else "green"
-        head.append(f" of {look.rate(capacity // 8, 1)}  ", style="dim")
+        of = look.rate(capacity // 8, 1) if look.in_bits is False else render_whole_rate(capacity)
+        head.append(f" of {of}  ", style="dim")
         head.append_text(bar(share, look.bar_width, colour, look.plain, track=True))
         head.append(f" {share:.1%}", style=colour)
     return head
@@ -169,6 +171,8 @@ def _certainty(identity: Identity, name: str) -> str:
     if name not in identity.bounds:
         return "not known, in the bounds of others" if identity.terms[name] is None else ""
     least, most = identity.bounds[name]
+    if least == -most:
+        return f"not known, up to {most:,} either way"
     return f"{'estimated' if name in identity.estimated else 'not known'}, {least:,} to {most:,}"
 
 
@@ -201,6 +205,6 @@ def _table(heading: str, look: _Look) -> Table:
 
 _WORDS = {
     "agree": "agree, to the octet",
-    "explained": "differ, explained: the rest is within the bounds of what is not known",
-    "disagree": "disagree",
+    "explained": "differ, and it is explained:",
+    "disagree": "disagree:",
 }

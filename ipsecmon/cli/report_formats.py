@@ -28,6 +28,7 @@ from ipsecmon.model import (
     ObservationPoint,
     Pair,
     Reconciliation,
+    line_of,
 )
 from ipsecmon.store import Report, ReportRow
 
@@ -175,7 +176,7 @@ def _table(found: Report, lines: set[str]) -> Table:
         if names:
             table.add_section()
             table.add_row(Text(title, style="dim italic"))
-        for name in sorted(names, key=lambda one: one not in lines):
+        for name in sorted(names, key=lambda one: (one not in lines, bool(line_of(one)))):
             both = [rows.get(CounterKey(name, way, point)) for way in (Direction.IN, Direction.OUT)]
             table.add_row(*_cells(name, both, extras), style="bold" if name in lines else "")
     return table

@@ -59,15 +59,18 @@ class InterfaceSource:
         return found
 
     def skew(self) -> list[Reading]:
-        """After rules were read: what passed since poll(), the most that it ever was since start()."""
+        """After rules were read: what passed since poll(), or waited in the queue behind the rules then; the
+        most that it ever was since start()."""
         for reading in (reading for name in self._names for reading in self._nic(name, self._link(name))):
             before = self._last.get(reading.key, reading)
             if before.birth != reading.birth:
                 continue
             key = reading.key._replace(observed_at=ObservationPoint.READ_SKEW)
             most = self._skews.get(key, Reading(key, 0, 0, self._life))
-            octets = max(most.octets, reading.octets - before.octets)
-            packets = max(most.packets, reading.packets - before.packets)
+            outbound = reading.key.direction is Direction.OUT
+            waiting = self._terms.waiting.get(reading.key.name, (0, 0)) if outbound else (0, 0)
+            octets = max(most.octets, reading.octets - before.octets + waiting[0])
+            packets = max(most.packets, reading.packets - before.packets + waiting[1])
             self._skews[key] = replace(most, octets=octets, packets=packets)
         return list(self._skews.values())
 

@@ -46,9 +46,10 @@ def link_headers(link: Any) -> _Headers:
 
 
 class LineTerms:
-    """The terms of any interface."""
+    """The terms of any interface. waiting: octets and packets in the queue of each, when it was last read."""
 
     def __init__(self) -> None:
+        self.waiting: dict[str, tuple[int, int]] = {}
         self._most: dict[CounterKey, tuple[int, int]] = {}
 
     def read(self, route: Any, name: str, link: Any, birth: str) -> list[Reading]:
@@ -58,7 +59,7 @@ class LineTerms:
             *self._link_headers(name, link, birth),
             *self._fragment_headers(name, birth, four, six),
             *self._dropped(name, link, birth, four, six),
-            *_qdisc_drops(route, name, link["index"], birth),
+            *self._qdisc_drops(route, name, link["index"], birth),
         ]
 
     def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
@@ -86,6 +87,17 @@ class LineTerms:
         key = CounterKey(name, _IN, ObservationPoint.DROPPED_BEFORE_RULES)
         yield self._rising(key, birth, 0, packets)
 
+    def _qdisc_drops(self, route: Any, name: str, index: int, birth: str) -> Iterator[Reading]:
+        """Of the root qdisc, which counts its children's too; none where there is no queue."""
+        self.waiting[name] = 0, 0
+        for qdisc in _qdiscs(route, index):
+            stats = qdisc.get_attr("TCA_STATS")
+            if stats is not None:
+                key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
+                life = f"{birth}/{qdisc.get_attr('TCA_KIND')}/{qdisc['handle']:x}"
+                self.waiting[name] = stats["backlog"], stats["qlen"]
+                yield Reading(key, 0, stats["drop"], life)
+
     def _rising(self, key: CounterKey, birth: str, octets: int, packets: int) -> Reading:
         """Fragments are counted one by one, and their whole packet after them: only until then too many.
 
@@ -96,20 +108,13 @@ class LineTerms:
         return Reading(key, *now, birth=birth, from_zero=False)
 
 
-def _qdisc_drops(route: Any, name: str, index: int, birth: str) -> Iterator[Reading]:
-    """Of the root qdisc, which counts its children's too; none where there is no queue."""
+def _qdiscs(route: Any, index: int) -> list[Any]:
+    """The root one."""
     try:
         qdiscs = list(route.get_qdiscs(index=index))
     except NetlinkError:
-        return
-    for qdisc in qdiscs:
-        if qdisc["index"] != index or qdisc["parent"] != _ROOT:
-            continue
-        stats = qdisc.get_attr("TCA_STATS")
-        if stats is not None:
-            key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
-            life = f"{birth}/{qdisc.get_attr('TCA_KIND')}/{qdisc['handle']:x}"
-            yield Reading(key, 0, stats["drop"], life)
+        return []
+    return [one for one in qdiscs if one["index"] == index and one["parent"] == _ROOT]
 
 
 def _ipv4() -> _Snmp:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.netns.topology import Topology
 
-__all__ = ["PEERS", "Odd", "odd_packets", "runts", "send_frames"]
+__all__ = ["PEERS", "Odd", "odd_packets", "runts", "send_frames", "to_many"]
 
 PEERS = ("10.2.0.66", "fd02::66")  # nobody lives there: nothing is answered
 _STRANGERS = ("10.2.0.77", "fd02::77")
@@ -60,6 +60,19 @@ def runts(family: int, inbound: bool) -> list[Odd]:
     ]
 
 
+def to_many(family: int) -> dict[str, list[Odd]]:
+    """Inbound UDP to groups and broadcast addresses, by the link address that it is sent to."""
+    groups: dict[int, dict[str, tuple[str, ...]]] = {
+        4: {"01:00:5e:00:00:12": ("224.0.0.18",), "ff:ff:ff:ff:ff:ff": ("255.255.255.255", "203.0.113.255")},
+        6: {"33:33:00:00:00:12": ("ff02::12", "ff05::12")},
+    }
+    way = _Way(family, inbound=True)
+    return {
+        link: [Odd(target, "other", way.packet(_UDP, way.udp(9), target=target)) for target in targets]
+        for link, targets in groups[family].items()
+    }
+
+
 def send_frames(topology: Topology, role: str, packets: list[Odd], link_address: str = "") -> None:
     """Out of eth0, to the router unless another link address is said."""
     router = topology.link_address("router", "lan0" if role == "lan" else "wan0")
@@ -76,16 +89,22 @@ class _Way:
         self._index = 0 if family == 4 else 1
 
     def packet(
-        self, protocol: int, payload: bytes, peer: bool = False, options: bytes = b"", fragment: int = 0
+        self,
+        protocol: int,
+        payload: bytes,
+        peer: bool = False,
+        options: bytes = b"",
+        fragment: int = 0,
+        target: str = "",
     ) -> bytes:
-        """fragment: IPv4's flags and offset."""
-        ends = [(PEERS if peer else _STRANGERS)[self._index], _INSIDE[self._index]]
-        source, target = (ipaddress.ip_address(end).packed for end in (ends if self._inbound else ends[::-1]))
+        """fragment: IPv4's flags and offset. target: instead of an inside address."""
+        ends = [(PEERS if peer else _STRANGERS)[self._index], target or _INSIDE[self._index]]
+        source, to = (ipaddress.ip_address(end).packed for end in (ends if self._inbound else ends[::-1]))
         if self._family == 6:
-            return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + target + payload
+            return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + source + to + payload
         length = 20 + len(options)
         first = (0x40 | length // 4, 0, length + len(payload), 7, fragment, 64, protocol, 0)
-        head = struct.pack("!BBHHHBBH", *first) + source + target + options
+        head = struct.pack("!BBHHHBBH", *first) + source + to + options
         return head[:10] + struct.pack("!H", _checksum(head)) + head[12:] + payload
 
     def udp(self, ours: int, theirs: int = 40_000, body: bytes = b"\xff" * 20) -> bytes:

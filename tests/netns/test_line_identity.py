@@ -133,6 +133,23 @@ def test_what_a_full_queue_dropped_is_known_to_the_octet(
     assert found["estimated"] == [] and "dropped by the queueing discipline: of" in found["reasons"][0]
 
 
+def test_what_still_waits_in_the_queue_is_no_disagreement(topology: Topology, agent: Agent) -> None:
+    topology.run("router", "tc", "qdisc", "add", "dev", "wan0", "root", "tbf", *SLOW.split())
+    agent.start()
+    start_sending = "import socket; s = socket.socket(2, 2)\n"
+    start_sending += f"for _ in range(100): s.sendto(bytes(972), ('{FAR}', 9))"
+    topology.run("lan", "python3", "-c", start_sending)
+    found = identity(agent)["out"]
+
+    waiting = found["offered_octets"] - found["carried_octets"]
+    assert found["dropped_packets"] == 0 and waiting > 0
+    assert (found["agreement"], found["unexplained_octets"]) == ("explained", -waiting), found
+    assert "lay between interface and rules" in found["reasons"][0]
+
+
+SLOW = "rate 16kbit burst 2kb limit 200kb"
+
+
 def test_where_frames_do_not_add_up_what_a_full_queue_dropped_is_an_estimate(
     topology: Topology, agent: Agent
 ) -> None:

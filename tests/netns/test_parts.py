@@ -14,7 +14,7 @@ from tests.netns.agent import Agent, volume
 from tests.netns.backends import BACKENDS
 from tests.netns.books import unaccounted
 from tests.netns.exchange import Volume, exchange_udp
-from tests.netns.odd_packets import PEERS, odd_packets, runts, send_frames
+from tests.netns.odd_packets import PEERS, odd_packets, runts, send_frames, to_many
 from tests.netns.topology import FAR, Topology
 
 # what an agent of before there were these parts would do, by an agent that does not have them
@@ -90,6 +90,22 @@ def test_a_packet_that_is_cut_off_before_its_ports_is_counted_and_not_dropped(
     assert passed.out_packets == len(sent)
     assert sum(packets for packets, _ in parts(found).values()) == len(sent)
     assert sum(octets for _, octets in parts(found).values()) == sum(len(one.packet) for one in sent)
+    assert found["agreement"] == "agree", found
+
+
+@EACH
+@pytest.mark.parametrize("family", [4, 6])
+def test_multicast_and_broadcast_that_arrives_is_counted_once(
+    topology: Topology, agent: Agent, family: int
+) -> None:
+    agent.start()
+    sent = to_many(family)
+    for link_address, packets in sent.items():
+        send_frames(topology, "inet", packets * 3, link_address)
+    found = line(agent)["in"]
+
+    octets = sum(3 * len(one.packet) for packets in sent.values() for one in packets)
+    assert parts(found) == {"other": (3 * sum(map(len, sent.values())), octets)}
     assert found["agreement"] == "agree", found
 
 

@@ -6,7 +6,14 @@ from typing import Callable, Union
 
 import pytest
 
-from ipsecmon.units import parse_duration, parse_octets, parse_rate, render_octets, render_rate
+from ipsecmon.units import (
+    parse_duration,
+    parse_octets,
+    parse_rate,
+    render_octets,
+    render_rate,
+    render_whole_rate,
+)
 
 Written = Union[str, float]
 
@@ -77,3 +84,11 @@ def test_rates_and_volumes_are_rendered_with_one_decimal() -> None:
         "2.0 Tbit/s",
     ]
     assert [render_octets(value) for value in (12, 20_400_000, -1500)] == ["12 B", "20.4 MB", "-1.5 kB"]
+
+
+@pytest.mark.parametrize(
+    ("bits_per_s", "text"),
+    [(1_544_000, "1544 kbit/s"), (16_000_000, "16 Mbit/s"), (10**9, "1 Gbit/s"), (999, "999 bit/s")],
+)
+def test_a_capacity_is_said_as_it_is_written(bits_per_s: int, text: str) -> None:
+    assert render_whole_rate(bits_per_s) == text

@@ -290,6 +290,7 @@ def test_a_part_of_several_lines_goes_on_from_what_it_counted_as_the_part_of_one
     second = LINE._replace(name="T2")
     books.change({8: here, 9: there}, {LINE: [here, WEB, OTHER], second: [there], WEB: [here, there]})
     books.advance([reading(WEB, 5100, 51), reading(here, 300, 3), reading(there, 20, 2)], START + 1, True)
+    assert books.sums_of([there]) == {second, WEB}
     found = by_key(books.batch(0, 1))
     assert {key.name: one.octets for key, one in found.items()} == {
         "T1": 5400, "T2": 20, "web": 5420, "web@T1": 300, "web@T2": 20, "other": 0,

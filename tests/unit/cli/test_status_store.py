@@ -124,3 +124,18 @@ def test_rules_that_were_gone_are_told_with_how_often_and_how_long(
 
     assert code == 0
     assert "installed; gone 2 times since the start, 3.1 s at most" in said
+
+
+def test_whether_parts_and_interface_agree_is_shown_and_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    line = {"name": "T1", "reason": "qdisc-drops", "unexplained_octets": 0}
+    lines = [
+        {**line, "direction": "in", "word": "agree", "reason": None},
+        {**line, "direction": "out", "word": "disagree", "unexplained_octets": 1234},
+    ]
+    code, text = status(monkeypatch, config_file, STORE, {}, lines=lines)
+
+    assert code == 0 and "all is well" in text
+    assert "line T1 in" in text and "parts and interface agree" in text
+    assert "parts and interface disagree by 1,234 octets, qdisc-drops" in text
