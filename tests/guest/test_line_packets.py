@@ -34,7 +34,6 @@ from tests.guest.proof import assert_exact, observed
 from tests.guest.sites import xfrm_interface
 from tests.guest.topology import add_esp_tunnel, delete_ipsec
 from tests.guest.wire_tap import wait_for_silence
-from tests.netns.agent import Agent
 from tests.netns.exchange import Volume
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, WAN, WAN6
 
@@ -43,11 +42,6 @@ Ends = tuple[str, str]
 STRANGE = (UNKNOWN, 132, 253)
 INWARD, TO_ROUTER, OUTWARD = (FAR, LAN), (FAR, WAN), (LAN, FAR)
 INWARD6, TO_ROUTER6, OUTWARD6 = (FAR6, LAN6), (FAR6, WAN6), (LAN6, FAR6)
-
-
-@pytest.fixture(scope="module")
-def line(office: HeadOffice, office_agent: Agent) -> LineMeter:
-    return LineMeter(office_agent)
 
 
 @pytest.fixture(scope="module")
