@@ -10,6 +10,7 @@ import pytest
 
 from tests.guest.head_office import COUNTERS as OFFICE_COUNTERS
 from tests.guest.head_office import HeadOffice, head_office
+from tests.guest.line_meter import LineMeter
 from tests.guest.rekeys import Rekeyer, rekeying
 from tests.guest.sites import Sites
 from tests.guest.sites import sites as make_sites
@@ -68,14 +69,20 @@ def office() -> Iterator[HeadOffice]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def office_agent(office: HeadOffice, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
-    """It counts the office's line as long as the office stands."""
+    """What it says of the office's line is of this module: its words are of all that it has counted."""
     settings = {"interval": "10s", "counters": OFFICE_COUNTERS}
     agent = Agent(office, tmp_path_factory.mktemp("office"), settings)
     agent.start()
     yield agent
     agent.end()
+    office.run("router", "nft", "delete", "table", "inet", "ipsecmon")
+
+
+@pytest.fixture(scope="module")
+def line(office_agent: Agent) -> LineMeter:
+    return LineMeter(office_agent)
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,12 @@ class Flow:
             self._count("away", sizes[0])
             self._count("home", sizes[1])
 
+    def shout(self, packets: int, octets: int) -> Volume:
+        """So many of such a payload to the outside at once, which may lose them; what was sent."""
+        for _ in range(packets):
+            self._sockets[0].sendto(bytes(octets), self._sockets[1].getsockname())
+        return Volume(packets, packets * (octets + self._headers))
+
     def _count(self, way: str, payload: int) -> None:
         before = self._passed[way]
         self._passed[way] = Volume(before.packets + 1, before.octets + payload + self._headers)

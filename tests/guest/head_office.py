@@ -20,7 +20,7 @@ from typing import Any, Optional
 from tests.guest.conversation import HOSTS6, End
 from tests.guest.routers import Transport, gre_link, l2tp_session
 from tests.guest.sites import BERLIN, NAT, QUIET, TO_WARRIOR, WARRIOR_LAN, NattPort, Sites, hold_natt_ports
-from tests.guest.topology import EspTunnel, add_esp_tunnel
+from tests.guest.topology import EspTunnel, add_esp_tunnel, delete_ipsec
 from tests.guest.wire_tap import add_wire, wait_for_silence
 from tests.netns.topology import FAR, FAR6, FAR_LAN, LAN, WAN
 
@@ -143,6 +143,7 @@ def tunnels_stand(office: HeadOffice) -> Iterator[list[NattPort]]:
         office.ip("router", f"route replace 10.3.0.0/24 dev {_GRE}\nroute add fd03::/64 dev {_GRE}\n")
         office.ip("berlin", f"route add 10.1.0.0/24 dev {_GRE}\nroute add fd01::/64 dev {_GRE}\n")
         yield ports
+    delete_ipsec(office)
 
 
 @contextlib.contextmanager

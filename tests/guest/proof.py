@@ -13,7 +13,7 @@ from tests.guest.wire_tap import drain, open_tap
 from tests.netns.exchange import LINK_HEADER, Volume
 from tests.netns.namespaces import Namespaces
 
-__all__ = ["Observed", "assert_exact", "observed"]
+__all__ = ["Observed", "assert_exact", "beyond_parts", "observed"]
 
 
 @dataclass
@@ -36,6 +36,12 @@ def observed(among: Namespaces, meter: LineMeter) -> Iterator[Observed]:
         yield seen
         seen.captured += drain(tap)
     seen.passed = meter.passed()
+
+
+def beyond_parts(passed: Passed) -> Volume:
+    """Frames, and octets without link headers, that the interface counted and no part has."""
+    frames, octets = passed.nic.packets, passed.nic.octets
+    return Volume(frames - passed.line.packets, octets - frames * LINK_HEADER - passed.line.octets)
 
 
 def assert_exact(seen: Observed, ways: Sequence[str] = WAYS) -> None:

@@ -24,30 +24,27 @@ from tests.guest.odd_packets import (
     Injector,
     extended6,
     fragments4,
+    fragments6,
     ipv4,
     runts4,
     runts6,
     udp,
 )
 from tests.guest.packets import ESP, UDP
-from tests.guest.proof import assert_exact, observed
+from tests.guest.places import parts_of
+from tests.guest.proof import assert_exact, beyond_parts, observed
 from tests.guest.sites import xfrm_interface
 from tests.guest.topology import add_esp_tunnel, delete_ipsec
 from tests.guest.wire_tap import wait_for_silence
-from tests.netns.agent import Agent
 from tests.netns.exchange import Volume
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, WAN, WAN6
 
+CUT6 = 1440  # Linux refuses fragments of less than 1280 octets that are not the last
 VRRP, VRRP_GROUP, VRRP_GROUP6 = 112, "224.0.0.18", "ff02::12"
 Ends = tuple[str, str]
 STRANGE = (UNKNOWN, 132, 253)
 INWARD, TO_ROUTER, OUTWARD = (FAR, LAN), (FAR, WAN), (LAN, FAR)
 INWARD6, TO_ROUTER6, OUTWARD6 = (FAR6, LAN6), (FAR6, WAN6), (LAN6, FAR6)
-
-
-@pytest.fixture(scope="module")
-def line(office: HeadOffice, office_agent: Agent) -> LineMeter:
-    return LineMeter(office_agent)
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +179,38 @@ def test_extension_headers_and_runts_of_ipv6_are_all_in_some_part(
 
     assert_exact(seen)
     assert {"ike", "VPN-by-IPv6", "other"} <= set(seen.passed[way].parts)
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_fragments_of_ipv6_are_one_packet_and_their_headers_are_all_that_is_beyond_it(
+    office: HeadOffice, line: LineMeter, links: tuple[Injector, Injector], way: str
+) -> None:
+    """As conntrack puts them together; outbound the router has made them again. Which term their headers are
+    in depends on what else was cut on this machine, and on other interfaces.
+
+    Inbound to the router itself: what it forwards it cuts again, in the very octets that the capture has.
+    """
+    link, ends = (links[0], TO_ROUTER6) if way == "in" else (links[1], OUTWARD6)
+    with observed(office, line) as seen:
+        link.put(*fragments6(ends, UDP, udp((7, 7), 3000), CUT6, number=5))
+
+    passed = seen.passed[way]
+    assert passed.parts == parts_of(seen.captured, way) == {"other": Volume(1, 40 + 3008)}
+    assert passed.nic == Volume(3, sum(one.frame_octets for one in seen.frames(way)))
+    assert beyond_parts(passed) == Volume(2, 3 * 48 - 40)
+    assert passed.word in ("agree", "explained")
+
+
+def test_packets_that_the_kernel_drops_before_rules_are_told(
+    office: HeadOffice, line: LineMeter, links: tuple[Injector, Injector]
+) -> None:
+    """A header with a wrong checksum."""
+    broken = bytearray(ipv4(INWARD, UDP, udp((7, 7), 100)))
+    broken[10] ^= 1
+    with observed(office, line) as seen:
+        links[0].put(bytes(broken))
+
+    passed = seen.passed["in"]
+    assert (passed.nic, passed.parts) == (Volume(1, 142), {})
+    assert (passed.unseen, passed.unexplained, passed.word) == (1, 128, "explained")
+    assert any("dropped before rules" in reason for reason in passed.reasons)
