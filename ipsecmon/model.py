@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
 
 __all__ = [
     "LINE_TERMS",
+    "NOT_BY_RULES",
     "OTHER_PEERS",
+    "SHARES",
     "TUNNEL_LEVELS",
     "TUNNEL_SUMS",
     "UNKNOWN_PEER",
@@ -28,6 +30,7 @@ __all__ = [
     "CounterKey",
     "Counts",
     "Direction",
+    "EspColumns",
     "Increment",
     "ObservationPoint",
     "Packets",
@@ -67,6 +70,11 @@ class ObservationPoint(str, enum.Enum):
     QDISC_DROPS = "qdisc-drops"  # packets only
     DROPPED_BEFORE_RULES = "dropped-before-rules"  # packets only, at most
     READ_SKEW = "read-skew"  # what passed, at most, between reading it and reading the rules
+    # What tunnels have of a built-in part of the line, by the tunnel's name; it is in that part already.
+    # By the part's own name: copies of which nobody knows whether they are a tunnel's.
+    ESP_SHARE = "esp-share"
+    NATT_SHARE = "nat-t-share"
+    DERIVED = "derived"  # ESP that no rule saw, by SAs and the interface: in no counter, by the tunnel's name
 
 
 LINE_TERMS = frozenset(
@@ -78,6 +86,10 @@ LINE_TERMS = frozenset(
         ObservationPoint.READ_SKEW,
     }
 )
+
+
+SHARES = frozenset({ObservationPoint.ESP_SHARE, ObservationPoint.NATT_SHARE})
+NOT_BY_RULES = LINE_TERMS | SHARES | {ObservationPoint.NIC, ObservationPoint.DERIVED}
 
 
 class Pair(str, enum.Enum):
@@ -276,16 +288,29 @@ class Batch:
     reconciliations: tuple[Reconciliation, ...] = ()
 
 
+class EspColumns(NamedTuple):
+    """By what the SA of some rows is told. rows: of Packets, int64, ascending.
+
+    spi: u32; 0, which no SA has (RFC 4303 section 2.1), where the copy does not tell. destination: four u32
+    of an IPv6 address, or of an IPv4 one mapped into it (RFC 4291 section 2.5.5.2).
+    """
+
+    rows: NDArray[np.int64]
+    spi: NDArray[np.uint32]
+    destination: NDArray[np.uint32]
+
+
 @dataclass(frozen=True)
 class Packets:
     """One drained read of header copies, as columns of one row a packet.
 
     group: u16 NFLOG group. octets: u32 IP length from the header, 0 where it cannot be known.
     sequence: NFULA_SEQ, which the kernel counts per group modulo 2**32; -1 where a copy has none.
-    odd: packets per named oddity; they are in the columns too.
+    odd: packets per named oddity; they are in the columns too. esp: of the groups that somebody asked it for.
     """
 
     group: NDArray[np.uint16]
     octets: NDArray[np.uint32]
     sequence: NDArray[np.int64]
     odd: Mapping[str, int] = field(default_factory=dict)
+    esp: Optional[EspColumns] = None

@@ -204,6 +204,7 @@ class Agent:
             wired.rules,
             wired.interfaces,
             wired.tunnels,
+            wired.shares,
             ledger,
             intervals,
             wired.store,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from ipsecmon.account.line_parts import How, divide, uncertain_parts
 from ipsecmon.account.partition import Identity, Volume, identify
 from ipsecmon.config import Config, Line
 from ipsecmon.model import LINE_TERMS, CounterKey, Direction, ObservationPoint
 from ipsecmon.store import ReportRow, report, tunnel_report
 
-__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
+__all__ = ["How", "Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)
@@ -22,11 +23,13 @@ Rows = Mapping[CounterKey, Volume]
 
 
 class LinePart(NamedTuple):
-    """total: since the store began. last: in the newest interval."""
+    """total: since the store began; of it derived. last: in the newest interval."""
 
     name: str
     total: Volume
     last: Volume
+    how: How = How.COUNTED
+    derived: Volume = Volume()
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,22 @@ def line_report(config: Config, folder: Path) -> LineReport:
     last = report(folder, newest.last_start_ns, newest.last_end_ns)
     total = report(folder, 0, _END_OF_TIME_NS)
     line = config.lines[0]
-    ways = ways_of(line, _volumes(total.rows), _volumes(last.rows, bridged=False))
+    uncertain = uncertain_parts(total.rows)
+    ways = ways_of(line, _volumes(total.rows), _volumes(last.rows, bridged=False), uncertain)
     seconds = (newest.last_end_ns - newest.last_start_ns) / 1e9
     return LineReport(line, ways, total.start_ns, total.end_ns, seconds)
 
 
-def ways_of(line: Line, totals: Rows, last: Rows) -> dict[Direction, LineWay]:
-    """Both directions, whatever was counted in them."""
-    return {way: _way(line, way, totals, last) for way in _WAYS}
+def ways_of(
+    line: Line, totals: Rows, last: Rows, uncertain: Collection[CounterKey] = ()
+) -> dict[Direction, LineWay]:
+    """Both directions, whatever was counted in them. uncertain: parts whose shares are not all there is."""
+    return {way: _way(line, way, totals, last, uncertain) for way in _WAYS}
 
 
-def _way(line: Line, way: Direction, totals: Rows, last: Rows) -> LineWay:
+def _way(line: Line, way: Direction, totals: Rows, last: Rows, uncertain: Collection[CounterKey]) -> LineWay:
     keys = [key for key in totals if key[1:] == (way, _WIRE) and key.name != line.name]
-    parts = [LinePart(key.name, totals[key], last.get(key, Volume())) for key in keys]
+    parts = _parts(keys, totals, last, uncertain)
     nic = totals.get(CounterKey(line.interface, way, _NIC), Volume())
     said = {
         point: totals[key]
@@ -87,9 +93,19 @@ def _way(line: Line, way: Direction, totals: Rows, last: Rows) -> LineWay:
         nic=nic,
         parts=parts,
         identity=identify(nic, _sum([part.total for part in parts]), said),
-        last=_sum([part.last for part in parts]),
+        last=_sum([last[key] for key in last if key in keys or key[1:] == (way, ObservationPoint.DERIVED)]),
         capacity_bits_per_s=_capacity(line, way),
     )
+
+
+def _parts(
+    keys: Sequence[CounterKey], totals: Rows, last: Rows, uncertain: Collection[CounterKey]
+) -> list[LinePart]:
+    newest = {one.name: one.volume for one in divide(keys, last)}
+    return [
+        LinePart(one.name, one.volume, newest.get(one.name, Volume()), one.how, one.derived)
+        for one in divide(keys, totals, uncertain)
+    ]
 
 
 def _capacity(line: Line, way: Direction) -> Optional[int]:

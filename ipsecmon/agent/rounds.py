@@ -16,6 +16,7 @@ from typing import Optional, Protocol
 from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.shares import Shares
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
@@ -89,6 +90,7 @@ class Parts:
     rules: RuleSource
     interfaces: InterfaceCounters
     tunnels: TunnelMeter
+    shares: Shares
     ledger: Ledger
     intervals: Intervals
     store: Books
@@ -119,6 +121,7 @@ class Rounds:
         for _ in range(_DRAIN_READS):
             for packets in self._parts.copies.poll():
                 strangers = self._parts.ledger.fold(packets)
+                self._parts.shares.fold(packets)
                 if strangers:
                     self._parts.counts.add("nflog", "unknown-group", strangers)
             if self._parts.copies.was_empty:
@@ -130,6 +133,7 @@ class Rounds:
         parts = self._parts
         self.drain()
         parts.ledger.mark()
+        parts.shares.mark()
         readings = parts.interfaces.poll()
         try:
             rules = parts.rules.poll()
@@ -163,6 +167,9 @@ class Rounds:
             last = self._counted()
         parts.tunnels.settle(first, last, self._broken)
         self._broken.clear()
+        spis = parts.tunnels.spis()
+        if spis is not None:
+            parts.ledger.book(parts.shares.settle(spis, parts.tunnels.knows_every_sa, last))
 
     def _counted(self) -> list[Increment]:
         """Of counters that rules have now: others stand still, which tells nothing."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from ipsecmon.account.shares import Shares
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
+from ipsecmon.agent.share_groups import share_groups
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
@@ -85,6 +87,7 @@ class Wired:
     interfaces: InterfaceSource
     copies: Copies
     tunnels: TunnelMeter
+    shares: Shares
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     @property
@@ -134,6 +137,12 @@ class Wired:
         former = {key for parts in self.lines.values() for key in parts}
         return with_parts(line_parts(config, plan), former, plan)
 
+    def share(self, config: Config, plan: Plan) -> None:
+        """Tell other parts apart from now on."""
+        shared = share_groups(config, plan)
+        self.shares.change(shared)
+        self.copies.tell_esp(shared)
+
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""
         start_ns, end_ns = self.store.last_start_ns(), self.store.last_end_ns()
@@ -150,6 +159,9 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
     counts = Counters()
     clock = SystemClock()
     helper.on_restart = lambda: counts.add("helper", "restarts")
+    shared = share_groups(config, plan)
+    copies = Copies()
+    copies.tell_esp(shared)
     return Wired(
         config=config,
         file=file,
@@ -170,8 +182,9 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         ),
         rules=_rules(plan, helper, counts),
         interfaces=InterfaceSource(plan.interfaces),
-        copies=Copies(),
+        copies=copies,
         tunnels=_tunnels(config, plan, helper, counts, clock),
+        shares=Shares(shared, counts),
     )
 
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
+from ipsecmon.agent.line import How, Identity, LinePart, LineReport, LineWay
 from ipsecmon.cli.gauges import bar
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
@@ -76,6 +76,9 @@ def print_line(found: LineReport, tunnels: Answer, console: Console, in_bits: Op
 def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, console: Console) -> None:
     console.print(_head(direction, way, seconds, look))
     console.print(_parts(way, seconds, look))
+    for how in dict.fromkeys(part.how for part in way.parts):
+        if how in _MARKED:
+            console.print(Text(f"  {_MARKED[how]}", style="dim"))
     console.print(_sum(way))
     identity = way.identity
     said = Text("  parts and interface ", style="dim")
@@ -110,7 +113,7 @@ def _parts(way: LineWay, seconds: float, look: _Look) -> Table:
 
 def _part(part: LinePart, share: float, seconds: float, look: _Look) -> Iterator[Text]:
     style = "" if part.total.packets else "dim"
-    yield Text(f"  {printable(part.name)}", style=style)
+    yield Text(f"  {printable(part.name)}{_MARKED.get(part.how, '')[:2]}", style=style)
     yield bar(share, look.bar_width, "cyan", look.plain)
     yield Text(f"{share:.1%}", style=style)
     yield Text(look.rate(part.last.octets, seconds), style="" if part.last.octets else "dim")
@@ -173,6 +176,10 @@ def _table(heading: str, look: _Look) -> Table:
     return table
 
 
+_MARKED = {
+    How.ATTRIBUTED: " ~ attributed: divided by header copies, of which some are missing",
+    How.DERIVED: " * derived: no rule saw it; by SAs and the interface's counter",
+}
 _WORDS = {
     "agree": "agree, to the octet",
     "explained": "differ, explained: the rest is within the bounds of what is not known",

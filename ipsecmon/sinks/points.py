@@ -23,7 +23,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecmon.model import LINE_TERMS, Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
+from ipsecmon.model import (
+    LINE_TERMS,
+    NOT_BY_RULES,
+    Batch,
+    CounterKey,
+    Increment,
+    ObservationPoint,
+    Reconciliation,
+    Word,
+)
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
@@ -63,8 +72,9 @@ def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesP
     tags = _tags(batch, increment.key)
     fields = {"octets": increment.octets, "packets": increment.packets}
     yield SeriesPoint("counter", tags, fields, batch.start_ns)
-    meter = {name: getattr(increment, name) for name in METER_FIELDS}
-    yield SeriesPoint("meter", tags, meter, batch.start_ns)
+    if increment.key.observed_at not in NOT_BY_RULES:
+        meter = {name: getattr(increment, name) for name in METER_FIELDS}
+        yield SeriesPoint("meter", tags, meter, batch.start_ns)
 
 
 def _agreement_point(batch: Batch, one: Reconciliation) -> SeriesPoint:

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -143,6 +143,7 @@ _STEPS = {
         f" {_integers_or_null('used_s', 'last_used_s', 'highest', 'sent', 'unseen')})",
     ),
     4: (),  # observation points that earlier versions refuse: the line's terms
+    5: (),  # and shares of parts, and what is derived
 }
 
 

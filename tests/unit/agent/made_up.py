@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.shares import Shares
 from ipsecmon.account.tunnel_match import NO_NAMES
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
@@ -129,6 +130,7 @@ class Life:
             Rules(clock),  # type: ignore[arg-type]  # readings are a tuple here
             Nics(clock),
             TunnelMeter(NoSas(), (), NOTHING_OUTSIDE, self.counts, clock),
+            Shares({}, self.counts),
             ledger,
             self.intervals,
             self.store,

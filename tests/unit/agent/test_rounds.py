@@ -87,6 +87,9 @@ class Watched:
     def settle(self, first: list[Increment], last: list[Increment], broken: set[CounterKey]) -> None:
         self.told.append(({one.key for one in last}, set(broken)))
 
+    def spis(self) -> None:
+        """Nobody's are known."""
+
 
 def test_counters_that_are_missing_or_have_left_bound_no_tunnel(life: Life) -> None:
     gone, left = (CounterKey(name, Direction.IN, ObservationPoint.WIRE) for name in ("gone", "left"))

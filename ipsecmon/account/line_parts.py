@@ -1,0 +1,110 @@
+"""The parts of a line as people ask for them: tunnels by their names, and what is left of built-in parts.
+
+In: what rules counted of each part, the shares of tunnels in it, and what is derived, all of one direction
+and over one time. Out: disjoint parts, whose sum is that of the rule counters and of what is derived.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from ipsecmon.account.partition import Volume
+from ipsecmon.account.shares import POINTS
+from ipsecmon.model import SHARES, CounterKey, ObservationPoint
+
+__all__ = ["Counted", "How", "LineShare", "divide", "uncertain_parts"]
+
+_DERIVED = ObservationPoint.DERIVED
+
+
+class How(str, enum.Enum):
+    """How the octets of a part are known."""
+
+    COUNTED = "counted"  # by a rule's counter; or by copies of all that it counted
+    ATTRIBUTED = "attributed"  # by copies, of which some were lost: too small where it is a tunnel's
+    DERIVED = "derived"  # no rule saw them: by SAs and the interface
+
+
+class LineShare(NamedTuple):
+    """derived: of volume."""
+
+    name: str
+    volume: Volume
+    how: How
+    derived: Volume = Volume()
+
+
+class Counted(Protocol):
+    """What a part's counter and its copies said, over any time."""
+
+    @property
+    def key(self) -> CounterKey: ...
+    @property
+    def lost_packets(self) -> int: ...
+    @property
+    def bridged_packets(self) -> int: ...
+
+
+def divide(
+    rules: Sequence[CounterKey], volumes: Mapping[CounterKey, Volume], uncertain: Collection[CounterKey] = ()
+) -> list[LineShare]:
+    """rules: the parts, in order. volumes: of these, SHARES and DERIVED. uncertain: by uncertain_parts().
+
+    A tunnel without a rule of its own stands before the first part that it has a share in.
+    """
+    found: dict[str, LineShare] = {}
+    for key in rules:
+        point = POINTS.get(key.name)
+        tunnels = [] if point is None else _sharers(key, point, volumes)
+        how = How.ATTRIBUTED if key in uncertain else How.COUNTED
+        rest = volumes.get(key, Volume())
+        for one in tunnels:
+            rest = _less(rest, volumes[one])
+            found[one.name] = _joined(found.get(one.name), LineShare(one.name, volumes[one], how))
+        own = LineShare(key.name, rest, how if tunnels else How.COUNTED)
+        found[key.name] = _joined(found.get(key.name), own)
+    for one, volume in volumes.items():
+        if one.observed_at is _DERIVED and rules and one.direction is rules[0].direction and any(volume):
+            more = LineShare(one.name, volume, How.DERIVED, volume)
+            found[one.name] = _joined(found.get(one.name), more)
+    return list(found.values())
+
+
+def uncertain_parts(increments: Iterable[Counted]) -> set[CounterKey]:
+    """Parts some of whose copies were lost, never made, or are of nobody knows whom."""
+    found = set()
+    parts = {(point, name) for name, point in POINTS.items()}
+    for one in increments:
+        key = one.key
+        if key.observed_at in SHARES and (key.observed_at, key.name) in parts:
+            found.add(key._replace(observed_at=ObservationPoint.WIRE))
+        elif key.observed_at is ObservationPoint.WIRE and (one.lost_packets or one.bridged_packets):
+            found.add(key)
+    return found
+
+
+def _sharers(
+    part: CounterKey, point: ObservationPoint, volumes: Mapping[CounterKey, Volume]
+) -> list[CounterKey]:
+    """Tunnels; what is under the part's own name is nobody's yet."""
+    return [
+        one
+        for one in volumes
+        if one.observed_at is point and one.direction is part.direction and one.name != part.name
+    ]
+
+
+def _joined(one: LineShare | None, other: LineShare) -> LineShare:
+    """The less certain word holds for both."""
+    if one is None:
+        return other
+    volume = Volume(one.volume.octets + other.volume.octets, one.volume.packets + other.volume.packets)
+    derived = Volume(one.derived.octets + other.derived.octets, one.derived.packets + other.derived.packets)
+    return LineShare(one.name, volume, max(one.how, other.how, key=list(How).index), derived)
+
+
+def _less(whole: Volume, share: Volume) -> Volume:
+    """Of a time that is cut out of a longer one: some of the share may have been counted before it."""
+    return Volume(max(0, whole.octets - share.octets), max(0, whole.packets - share.packets))
