@@ -98,6 +98,10 @@ class Ledger:
         """Whose copies come on which NFLOG group."""
         return self._groups
 
+    def lines(self) -> Mapping[CounterKey, Sequence[CounterKey]]:
+        """Sums, and of what."""
+        return self._lines
+
     def change(
         self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
     ) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.line_parts import How, divide, uncertain_parts
-from ipsecmon.account.partition import Identity, Volume, identify
+from ipsecmon.account.partition import Agreement, Identity, Volume, identify
 from ipsecmon.config import Config, Line
 from ipsecmon.model import LINE_TERMS, CounterKey, Direction, ObservationPoint
 from ipsecmon.store import ReportRow, report, tunnel_report
@@ -92,7 +92,7 @@ def _way(line: Line, way: Direction, totals: Rows, last: Rows, uncertain: Collec
     return LineWay(
         nic=nic,
         parts=parts,
-        identity=identify(nic, _sum([part.total for part in parts]), said),
+        identity=_told(identify(nic, _sum([part.total for part in parts]), said), parts),
         last=_sum([last[key] for key in last if key in keys or key[1:] == (way, ObservationPoint.DERIVED)]),
         capacity_bits_per_s=_capacity(line, way),
     )
@@ -106,6 +106,19 @@ def _parts(
         LinePart(one.name, one.volume, newest.get(one.name, Volume()), one.how, one.derived)
         for one in divide(keys, totals, uncertain)
     ]
+
+
+def _told(identity: Identity, parts: Sequence[LinePart]) -> Identity:
+    """With what is known of packets that no rule saw; what is derived of the interface can't agree to it."""
+    packets = sum(part.derived.packets for part in parts)
+    reasons = list(identity.reasons)
+    if identity.agreement is Agreement.DISAGREE and identity.packets["unexplained"] > 0:
+        reasons.append("rules missed packets: `ipsecmon doctor` tells of a flowtable or ESP offload")
+    if not packets:
+        return replace(identity, reasons=tuple(reasons))
+    reasons.append(f"{packets:,} packets of ESP were seen by no rule, and are derived: ESP offload with GRO")
+    word = Agreement.EXPLAINED if identity.agreement is Agreement.AGREE else identity.agreement
+    return replace(identity, agreement=word, reasons=tuple(reasons))
 
 
 def _capacity(line: Line, way: Direction) -> Optional[int]:

