@@ -31,10 +31,12 @@ __all__ = [
     "Counts",
     "Direction",
     "EspColumns",
+    "How",
     "Increment",
     "ObservationPoint",
     "Packets",
     "Pair",
+    "PartIncrement",
     "Reading",
     "Reason",
     "Reconciliation",
@@ -98,6 +100,14 @@ class Pair(str, enum.Enum):
     RULE_NFLOG = "rule-nflog"  # the kernel counter on a rule, and the header copies of that rule
     SA_RULE = "sa-rule"  # SAs of a tunnel, and the counter on its inner rule
     NIC_PARTS = "nic-parts"  # the interface's own counter, and the parts of the line with their terms
+
+
+class How(str, enum.Enum):
+    """How the octets of a part of the line are known, the surest first."""
+
+    COUNTED = "counted"  # by a rule's counter; or by copies of all that it counted
+    ATTRIBUTED = "attributed"  # by copies, of which some are missing: too small where it is a tunnel's
+    DERIVED = "derived"  # some of it no rule saw: by SAs and the interface
 
 
 class Word(str, enum.Enum):
@@ -167,6 +177,21 @@ class Increment:
     pending_packets: int = 0
     bridged_octets: int = 0
     bridged_packets: int = 0
+
+
+@dataclass(frozen=True)
+class PartIncrement:
+    """What one part of a line carried; parts are disjoint, and their sum over time is the line's.
+
+    A tunnel by its name, also where it shares a part; what of a shared part is not told yet waits.
+    """
+
+    line: str
+    part: str
+    direction: Direction
+    octets: int
+    packets: int
+    how: How
 
 
 class TunnelKey(NamedTuple):
@@ -286,6 +311,7 @@ class Batch:
     tunnels: tuple[TunnelIncrement, ...] = ()
     xfrm_errors: tuple[tuple[str, int], ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
+    parts: tuple[PartIncrement, ...] = ()
 
 
 class EspColumns(NamedTuple):

@@ -6,25 +6,16 @@ and over one time. Out: disjoint parts, whose sum is that of the rule counters a
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ipsecmon.account.partition import Volume
 from ipsecmon.account.shares import POINTS
-from ipsecmon.model import SHARES, CounterKey, ObservationPoint
+from ipsecmon.model import SHARES, CounterKey, How, ObservationPoint
 
-__all__ = ["Counted", "How", "LineShare", "divide", "uncertain_parts"]
+__all__ = ["Counted", "LineShare", "divide", "uncertain_parts"]
 
 _DERIVED = ObservationPoint.DERIVED
-
-
-class How(str, enum.Enum):
-    """How the octets of a part are known."""
-
-    COUNTED = "counted"  # by a rule's counter; or by copies of all that it counted
-    ATTRIBUTED = "attributed"  # by copies, of which some were lost: too small where it is a tunnel's
-    DERIVED = "derived"  # no rule saw them: by SAs and the interface
 
 
 class LineShare(NamedTuple):

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from ipsecmon.account.line_parts import How, divide, uncertain_parts
+from ipsecmon.account.line_parts import divide, uncertain_parts
 from ipsecmon.account.partition import Agreement, Identity, Volume, identify
 from ipsecmon.config import Config, Line
-from ipsecmon.model import LINE_TERMS, CounterKey, Direction, ObservationPoint
+from ipsecmon.model import LINE_TERMS, CounterKey, Direction, How, ObservationPoint
 from ipsecmon.store import ReportRow, report, tunnel_report
 
-__all__ = ["How", "Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
+__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_report", "ways_of"]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)

@@ -17,6 +17,7 @@ from ipsecmon.account.agreement import Agreement
 from ipsecmon.account.derived import DerivedEsp
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.part_series import PartSeries
 from ipsecmon.account.shares import Shares
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
@@ -117,6 +118,7 @@ class Rounds:
         self.last_closed: Optional[Batch] = None
         self._agreement = Agreement()
         self._derived = DerivedEsp()
+        self._part_series = PartSeries()
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
@@ -206,6 +208,7 @@ class Rounds:
             lines = parts.ledger.lines()
             derived = self._derived.derive(batch, {line.name for line in lines})
             batch = replace(batch, increments=(*batch.increments, *derived))
+            batch = replace(batch, parts=self._part_series.tell(batch, lines))
             batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()
             parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
@@ -219,6 +222,7 @@ class Rounds:
         parts.tunnels.close()
         self._agreement.close()
         self._derived.close()
+        self._part_series.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipsecmon.account.line_parts import How, divide, uncertain_parts
+from ipsecmon.account.line_parts import divide, uncertain_parts
 from ipsecmon.account.partition import Volume
-from ipsecmon.model import Direction, ObservationPoint
+from ipsecmon.model import Direction, How, ObservationPoint
 from ipsecmon.store import ReportRow
 
 __all__ = ["wire_octets"]

@@ -11,13 +11,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ipsecmon.agent.line import How, Identity, LinePart, LineReport, LineWay
+from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
 from ipsecmon.cli.gauges import bar
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
 from ipsecmon.cli.tunnel_sums import Tunnel
 from ipsecmon.cli.tunnel_table import Answer
-from ipsecmon.model import Direction
+from ipsecmon.model import Direction, How
 from ipsecmon.units import render_octets, render_rate
 
 __all__ = ["print_line"]

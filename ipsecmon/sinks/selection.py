@@ -29,4 +29,5 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         tunnels=tunnels,
         xfrm_errors=(),
         reconciliations=agreement,
+        parts=tuple(one for one in batch.parts if one.part in counters),
     )

@@ -2,9 +2,10 @@
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
- [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …]];
+ [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
+ [[line, part, direction, octets, packets, how], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the last three lists, those that end it empty are left
+and trailing zeros (of times, null) are left out. Of the last four lists, those that end it empty are left
 out too, but tunnels and errors come together.
 """
 
@@ -20,9 +21,11 @@ from ipsecmon.model import (
     Batch,
     CounterKey,
     Direction,
+    How,
     Increment,
     ObservationPoint,
     Pair,
+    PartIncrement,
     Reason,
     Reconciliation,
     SelfMeasurement,
@@ -44,10 +47,12 @@ def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
     document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors or batch.reconciliations:
+    if batch.tunnels or batch.xfrm_errors or batch.reconciliations or batch.parts:
         document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
-    if batch.reconciliations:
+    if batch.reconciliations or batch.parts:
         document.append([_encode_reconciliation(one) for one in batch.reconciliations])
+    if batch.parts:
+        document.append([_encode_part(one) for one in batch.parts])
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -87,10 +92,15 @@ def _encode_reconciliation(one: Reconciliation) -> list[object]:
     return [*names, *numbers, one.reason.value if one.reason else None]
 
 
+def _encode_part(one: PartIncrement) -> list[object]:
+    return [one.line, one.part, one.direction.value, one.octets, one.packets, one.how.value]
+
+
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
     tunnels, errors, *others = more or ([], [])
-    (reconciliations,) = others or ([],)
+    reconciliations, *last = others or ([],)
+    (parts,) = last or ([],)
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -100,6 +110,7 @@ def _batch(document: Any) -> Batch:
         tuple(_tunnel(item) for item in _list(tunnels)),
         tuple(_error(item) for item in _list(errors)),
         tuple(_reconciliation(item) for item in _list(reconciliations)),
+        tuple(_part(item) for item in _list(parts)),
     )
 
 
@@ -137,6 +148,12 @@ def _reconciliation(item: Any) -> Reconciliation:
         explained,
         None if reason is None else Reason(_text(reason)),
     )
+
+
+def _part(item: Any) -> PartIncrement:
+    line, part, direction, octets, packets, how = _list(item)
+    way = Direction(_text(direction))
+    return PartIncrement(_text(line), _text(part), way, _integer(octets), _integer(packets), How(_text(how)))
 
 
 def _error(item: Any) -> tuple[str, int]:

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecmon.account.line_parts import How, divide, uncertain_parts
+from ipsecmon.account.line_parts import divide, uncertain_parts
 from ipsecmon.account.partition import Volume
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, How, Increment, ObservationPoint
 
 IN = Direction.IN
 WIRE, ESP, NATT = ObservationPoint.WIRE, ObservationPoint.ESP_SHARE, ObservationPoint.NATT_SHARE
