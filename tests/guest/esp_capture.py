@@ -15,7 +15,8 @@ __all__ = ["EspCapture", "captured_esp"]
 
 ETH_P_ALL, SO_RCVBUFFORCE, PACKET_OUTGOING = 3, 33, 4
 CAPTURE_BUFFER = 64 << 20
-IPV4, ESP, UDP, NATT_PORT = 0x0800, 50, 17, (4500).to_bytes(2, "big")
+IPV4, IPV6 = 0x0800, 0x86DD
+ESP, UDP, NATT_PORT = 50, 17, (4500).to_bytes(2, "big")
 
 
 class EspCapture:
@@ -28,7 +29,8 @@ class EspCapture:
         spi = _spi(packet)
         if spi:
             had = self.volumes[way, spi]
-            octets = int.from_bytes(packet[2:4], "big")
+            is4 = packet[0] >> 4 == 4
+            octets = int.from_bytes(packet[2:4], "big") if is4 else 40 + int.from_bytes(packet[4:6], "big")
             self.volumes[way, spi] = Volume(had.packets + 1, had.octets + octets)
 
     def of(self, way: str, spis: Iterable[int]) -> Volume:
@@ -50,12 +52,14 @@ def captured_esp(among: Namespaces, role: str = "parent") -> Iterator[EspCapture
         with contextlib.suppress(BlockingIOError):
             while True:
                 packet, (_, ethertype, way, *_) = sniffer.recvfrom(64)
-                if ethertype == IPV4:
+                if ethertype in (IPV4, IPV6):
                     found.add("in" if way == PACKET_OUTGOING else "out", packet)
 
 
 def _spi(packet: bytes) -> int:
-    """0 where it is no ESP (RFC 4303 and RFC 3948, section 2); no options are expected."""
+    """0 where it is no ESP (RFC 4303, RFC 3948). No options are expected, nor NAT-T over IPv6."""
+    if packet[0] >> 4 == 6:
+        return int.from_bytes(packet[40:44], "big") if packet[6] == ESP else 0
     if packet[9] == ESP:
         return int.from_bytes(packet[20:24], "big")
     if packet[9] == UDP and NATT_PORT in (packet[20:22], packet[22:24]):

@@ -1,6 +1,7 @@
 """Tunnels that no rule can tell on the wire, through rekeys: each has in the line what a capture saw of it.
 
-Two tunnels by their subnets join the same gateways, and two road warriors are behind one NAT, known by reqid.
+Two tunnels by their subnets join the same gateways, two road warriors are behind one NAT and known by reqid,
+and so is a tunnel over IPv6.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from ipsecmon.cli.main import cli
-from tests.guest.conversation import HOSTS, End
+from tests.guest.conversation import HOSTS, HOSTS6, End
 from tests.guest.esp_capture import captured_esp
 from tests.guest.sites import TO_WARRIOR, WARRIOR_LAN, Sites, hold_natt_ports
 from tests.guest.topology import EspTunnel, add_esp_tunnel, add_sas, delete_sas
@@ -31,8 +32,10 @@ COUNTERS = [
     {"name": "shops", "ipsec": {"peer": FAR, "subnets": {"local": "10.1.0.0/24", "remote": "10.4.0.0/24"}}},
     {"name": "anna", "ipsec": {"reqid": 6}},
     {"name": "bert", "ipsec": {"reqid": 16}},
+    {"name": "by-ipv6", "ipsec": {"reqid": 3}},
 ]
 SHOPS = EspTunnel(spi=0x200, reqid=2, cipher="cbc", inner_remote="10.4.0.0/24")
+SIX = EspTunnel(spi=0x300, reqid=3, outer=6, inner_local="fd01::/64", inner_remote="fd02::/64")
 BERT = replace(
     TO_WARRIOR, spi=0x700, reqid=16, behind_nat=SECOND, udp_port=SECOND_PORT, inner_remote=f"{SECOND_LAN}/32"
 )
@@ -42,6 +45,7 @@ TUNNELS = {
     "shops": (SHOPS, (LAN_HOST, End("parent", FAR_LAN_B)), 50),
     "anna": (TO_WARRIOR, (LAN_HOST, End("warrior", WARRIOR_LAN)), 60),
     "bert": (BERT, (LAN_HOST, End("warrior", SECOND_LAN)), 70),
+    "by-ipv6": (SIX, HOSTS6, 30),
 }
 MASQUERADE = f"-t nat {{}} POSTROUTING -s {SECOND} -o wan0 -p udp --sport 4500 -j MASQUERADE --to-ports"
 REKEYS = 2
@@ -81,8 +85,9 @@ def speak(sites: Sites, ends: tuple[End, End], packets: int) -> None:
     with contextlib.ExitStack() as stack:
         sockets = []
         for end in ends:
+            family = socket.AF_INET6 if ":" in end.address else socket.AF_INET
             with in_namespace(sites.name(end.role)):
-                made = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                made = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
             made.bind((end.address, PORT))
             sockets.append(made)
         for sender, to in ((sockets[1], ends[0]), (sockets[0], ends[1])):
