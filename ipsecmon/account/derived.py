@@ -102,7 +102,10 @@ class DerivedEsp:
         self._next: tuple[bool, Optional[_Sums]] = (False, None)
 
     def derive(self, batch: Batch, lines: Collection[str]) -> list[Increment]:
-        """At DERIVED, by the tunnels' names. lines: names of sums of other counters."""
+        """At DERIVED, by tunnels' names. lines: their names; of several, nobody knows on which it came."""
+        if len(lines) != 1:
+            self._next = (False, None)
+            return []
         now = _measured(batch, lines)
         skew_ns = START_NS if self._is_first else SKEW_NS
         skew = _skew(now.sas.whole.packets, batch.end_ns - batch.start_ns, skew_ns)

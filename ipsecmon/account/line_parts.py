@@ -6,14 +6,14 @@ and over one time. Out: disjoint parts, whose sum is that of the rule counters a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ipsecmon.account.partition import Volume
-from ipsecmon.account.shares import POINTS
-from ipsecmon.model import SHARES, CounterKey, How, ObservationPoint
+from ipsecmon.account.shares import sharing
+from ipsecmon.model import CounterKey, How, ObservationPoint
 
-__all__ = ["Counted", "LineShare", "divide", "uncertain_parts"]
+__all__ = ["Counted", "LineShare", "divide", "sharers", "uncertain_parts"]
 
 _DERIVED = ObservationPoint.DERIVED
 
@@ -47,8 +47,7 @@ def divide(
     """
     found: dict[str, LineShare] = {}
     for key in rules:
-        point = POINTS.get(key.name)
-        tunnels = [] if point is None else _sharers(key, point, volumes)
+        tunnels = list(sharers(key, volumes))
         how = How.ATTRIBUTED if key in uncertain else How.COUNTED
         rest = volumes.get(key, Volume())
         for one in tunnels:
@@ -66,25 +65,28 @@ def divide(
 def uncertain_parts(increments: Iterable[Counted]) -> set[CounterKey]:
     """Parts some of whose copies were lost, never made, or are of nobody knows whom."""
     found = set()
-    parts = {(point, name) for name, point in POINTS.items()}
     for one in increments:
         key = one.key
-        if key.observed_at in SHARES and (key.observed_at, key.name) in parts:
+        shared = sharing(key.name)
+        if shared is not None and key.observed_at is shared.point:
             found.add(key._replace(observed_at=ObservationPoint.WIRE))
         elif key.observed_at is ObservationPoint.WIRE and (one.lost_packets or one.bridged_packets):
             found.add(key)
     return found
 
 
-def _sharers(
-    part: CounterKey, point: ObservationPoint, volumes: Mapping[CounterKey, Volume]
-) -> list[CounterKey]:
-    """Tunnels; what is under the part's own name is nobody's yet."""
-    return [
-        one
-        for one in volumes
-        if one.observed_at is point and one.direction is part.direction and one.name != part.name
-    ]
+def sharers(part: CounterKey, volumes: Iterable[CounterKey]) -> Iterator[CounterKey]:
+    """Tunnels' shares of a part; what is under the part's own name is nobody's yet."""
+    shared = sharing(part.name)
+    for one in volumes:
+        if (
+            shared is not None
+            and one.observed_at is shared.point
+            and one.direction is part.direction
+            and one.name.endswith(shared.suffix)
+            and sharing(one.name) is None
+        ):
+            yield one
 
 
 def _joined(one: LineShare | None, other: LineShare) -> LineShare:

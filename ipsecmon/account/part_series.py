@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ipsecmon.account.line_parts import divide, uncertain_parts
+from ipsecmon.account.line_parts import divide, sharers, uncertain_parts
 from ipsecmon.account.partition import Volume
-from ipsecmon.account.shares import POINTS
+from ipsecmon.account.shares import sharing
 from ipsecmon.model import (
     SHARES,
     Batch,
@@ -45,11 +45,11 @@ class PartSeries:
         volumes.update({key: Volume(one.octets, one.packets) for key, one in increments.items()})
         self._next = {}
         self._seen = {key for key in increments if key.observed_at in SHARES}
-        for part in {key for keys in lines.values() for key in keys if key.name in POINTS}:
+        for part in {key for keys in lines.values() for key in keys if sharing(key.name)}:
             volumes[part] = self._settled(part, volumes, increments.get(part))
         uncertain = uncertain_parts(increments.values())
         return tuple(
-            PartIncrement(line.name, one.name, line.direction, *one.volume, one.how)
+            PartIncrement(line.name, _bare(one.name, line.name), line.direction, *one.volume, one.how)
             for line, rules in lines.items()
             for one in divide(rules, volumes, uncertain)
         )
@@ -62,12 +62,7 @@ class PartSeries:
         self, part: CounterKey, volumes: Mapping[CounterKey, Volume], counted: Increment | None
     ) -> Volume:
         """The part as if it had counted its shares in this interval, and of what is left what is certain."""
-        point = POINTS[part.name]
-        shares = [
-            volume
-            for key, volume in volumes.items()
-            if key.observed_at is point and key.direction is part.direction and key.name != part.name
-        ]
+        shares = [volumes[key] for key in sharers(part, volumes)]
         told = Volume(sum(one.octets for one in shares), sum(one.packets for one in shares))
         had, now = self._waiting[part], volumes.get(part, Volume())
         pending = counted.pending_packets if counted is not None and shares else 0
@@ -78,6 +73,11 @@ class PartSeries:
             had.octets + now.octets - told.octets - octets, had.packets + now.packets - told.packets - packets
         )
         return Volume(told.octets + octets, told.packets + packets)
+
+
+def _bare(part: str, line: str) -> str:
+    """With several lines the name of a part has its line's behind it."""
+    return part[: -len(line) - 1] if part.endswith(f"@{line}") else part
 
 
 def _left(number: int, waits: int) -> int:

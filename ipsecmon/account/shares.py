@@ -13,17 +13,31 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
 
 from ipsecmon.account.esp_copies import NO_SPI, EspCopies
 from ipsecmon.account.spi_book import Spi, SpiBook
 from ipsecmon.model import UNNAMED, CounterKey, Counts, Increment, ObservationPoint, Packets
 
-__all__ = ["POINTS", "Shares"]
+__all__ = ["POINTS", "Shares", "Sharing", "sharing"]
 
 POINTS = {"esp": ObservationPoint.ESP_SHARE, "nat-t": ObservationPoint.NATT_SHARE}
-"""By the name of the part that is shared."""
+"""By the name of the part that is shared; with several lines it has `@LINE` behind it, and so have shares."""
 
 _Sum = tuple[int, int]
+
+
+class Sharing(NamedTuple):
+    """Of a part: where its shares are observed, and what is behind their names."""
+
+    point: ObservationPoint
+    suffix: str
+
+
+def sharing(part: str) -> Optional[Sharing]:
+    """None where rules tell the part whole."""
+    name, at, line = part.partition("@")
+    return Sharing(POINTS[name], at + line) if name in POINTS else None
 
 
 class Shares:
@@ -66,8 +80,10 @@ class Shares:
 
     def _shared(self, part: CounterKey, names: Mapping[str, _Sum], total: _Sum) -> Iterable[Increment]:
         """What a counter that was made anew did not count is in no share either."""
+        shared = sharing(part.name)
+        assert shared is not None, part
         for name, volume in names.items():
-            key = CounterKey(name or part.name, part.direction, POINTS[part.name])
+            key = CounterKey(name + shared.suffix if name else part.name, part.direction, shared.point)
             fitting = self._fitted(part, volume, total) if name else volume
             if any(fitting):
                 yield Increment(key, *fitting, *fitting)  # it is copies that tell of it

@@ -163,6 +163,13 @@ def test_a_batch_that_the_store_refuses_is_derived_again(meter: DerivedEsp) -> N
     assert meter.derive(blind, ["T1"]) == meter.derive(blind, ["T1"])
 
 
+def test_of_several_lines_nobody_knows_on_which_it_came(meter: DerivedEsp) -> None:
+    blind = interval({"vpn": (100_000, 100)}, {"esp": (0, 0)}, (105_600, 100))
+    derived(meter)
+
+    assert meter.derive(blind, ["T1", "T2"]) == []
+
+
 volumes = st.lists(st.tuples(st.integers(28, 1400), st.integers(1, 300)), min_size=1, max_size=4)
 
 

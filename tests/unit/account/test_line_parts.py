@@ -103,3 +103,16 @@ def test_parts_add_up_to_rule_counters_and_what_is_derived(
     assert {one.name for one in found if one.how is How.DERIVED} == {
         key.name for key, one in derived.items() if any(one)
     }
+
+
+def test_of_several_lines_each_has_its_own_shares() -> None:
+    rules = [CounterKey(f"esp@{line}", IN, WIRE) for line in ("T1", "T2")]
+    counted = {key: Volume(1000, 10) for key in rules}
+    shares = {share("a@T1"): Volume(300, 3), share("a@T2"): Volume(100, 1), share("esp@T2"): Volume(1, 1)}
+    uncertain = uncertain_parts([Increment(share("esp@T2"), 1, 1)])
+    found = [divide([one], {**counted, **shares}, uncertain) for one in rules]
+
+    assert [[(one.name, one.volume.octets, one.how.value) for one in parts] for parts in found] == [
+        [("a@T1", 300, "counted"), ("esp@T1", 700, "counted")],
+        [("a@T2", 100, "attributed"), ("esp@T2", 900, "attributed")],
+    ]

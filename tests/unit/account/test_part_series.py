@@ -92,6 +92,18 @@ def test_a_batch_that_the_store_refuses_is_told_again() -> None:
     assert series.tell(late, LINES) == series.tell(late, LINES)
 
 
+def test_of_several_lines_a_part_is_named_without_its_line() -> None:
+    lines = {CounterKey(line, IN, WIRE): [CounterKey(f"esp@{line}", IN, WIRE)] for line in ("T1", "T2")}
+    shares = Increment(CounterKey("a@T2", IN, SHARE), 300, 3)
+    found = PartSeries().tell(batch(Increment(CounterKey("esp@T2", IN, WIRE), 1000, 10), shares), lines)
+
+    assert [(one.line, one.part, one.octets) for one in found] == [
+        ("T1", "esp", 0),
+        ("T2", "a", 300),
+        ("T2", "esp", 700),
+    ]
+
+
 class Interval(NamedTuple):
     """Packets of 100 octets: of the tunnel, of nobody, and of the tunnel's those whose copies come later."""
 

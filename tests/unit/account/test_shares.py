@@ -106,6 +106,15 @@ def test_copies_are_told_apart_by_direction_destination_and_spi(meter: Meter) ->
     }
 
 
+def test_shares_of_one_of_several_lines_have_its_name_behind_them(meter: Meter) -> None:
+    part = CounterKey("esp@T2", IN, WIRE)
+    meter.shares.change({10: part})
+    meter.copied((10, 1, HERE, 100), (10, 0, HERE, 7))
+    meter.settle(counted={part: (1000, 10)})
+
+    assert meter.sums == {("a@T2", IN, SHARE): (100, 1), ("esp@T2", IN, SHARE): (7, 1)}
+
+
 def test_an_ipv6_destination_is_another_one_than_the_ipv4_that_ends_alike(meter: Meter) -> None:
     meter.spis.open(esp_sa(1, PEER6), "six")
     meter.copied((11, 1, PEER6, 100), (11, 1, PEER, 10))
