@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.errors import StoreError
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
+from ipsecmon.model import (
+    CounterKey,
+    Direction,
+    How,
+    Increment,
+    ObservationPoint,
+    PartIncrement,
+    SelfMeasurement,
+)
 from ipsecmon.store import report
 from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
@@ -114,4 +122,16 @@ def test_what_else_the_agent_says_of_itself_is_in_every_batch(life: Life) -> Non
 
     assert life.rounds.last_closed is not None
     assert level in life.rounds.last_closed.self_measurements
+    life.stop()
+
+
+def test_every_batch_has_the_parts_of_its_lines(life: Life) -> None:
+    line = CounterKey("line", Direction.IN, ObservationPoint.WIRE)
+    life.rounds.parts.ledger.change({1: KEY}, {line: [KEY]})
+    life.run(1)
+
+    assert life.rounds.last_closed is not None
+    assert life.rounds.last_closed.parts == (
+        PartIncrement("line", KEY.name, Direction.IN, 10 * OCTETS_PER_S, 100, How.COUNTED),
+    )
     life.stop()
