@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ipsecmon.account.partition import Volume
-from ipsecmon.account.shares import sharing
+from ipsecmon.account.sharing import sharing
 from ipsecmon.model import CounterKey, How, ObservationPoint
 
 __all__ = ["Counted", "LineShare", "divide", "sharers", "uncertain_parts"]

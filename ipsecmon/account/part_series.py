@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ipsecmon.account.line_parts import divide, sharers, uncertain_parts
 from ipsecmon.account.partition import Volume
-from ipsecmon.account.shares import sharing
+from ipsecmon.account.sharing import sharing
 from ipsecmon.model import (
     SHARES,
     Batch,

@@ -13,35 +13,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional
 
 from ipsecmon.account.esp_copies import NO_SPI, EspCopies
+from ipsecmon.account.sharing import sharing
 from ipsecmon.account.spi_book import Spi, SpiBook
-from ipsecmon.model import UNNAMED, CounterKey, Counts, Increment, ObservationPoint, Packets
+from ipsecmon.model import UNNAMED, CounterKey, Counts, Increment, Packets
 
-__all__ = ["POINTS", "Shares", "Sharing", "sharing"]
-
-POINTS = {"esp": ObservationPoint.ESP_SHARE, "nat-t": ObservationPoint.NATT_SHARE}
-"""By the name of the part that is shared; with several lines it has `@LINE` behind it, and so have shares."""
+__all__ = ["Shares"]
 
 _Sum = tuple[int, int]
 
 
-class Sharing(NamedTuple):
-    """Of a part: where its shares are observed, and what is behind their names."""
-
-    point: ObservationPoint
-    suffix: str
-
-
-def sharing(part: str) -> Optional[Sharing]:
-    """None where rules tell the part whole."""
-    name, at, line = part.partition("@")
-    return Sharing(POINTS[name], at + line) if name in POINTS else None
-
-
 class Shares:
-    """parts: NFLOG group to the part whose copies come on it; of POINTS. counts: component `shares`."""
+    """parts: NFLOG group to the part whose copies come on it; it has a sharing(). counts: for `shares`."""
 
     def __init__(self, parts: Mapping[int, CounterKey], counts: Counts) -> None:
         self._copies = EspCopies(parts)
