@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
 
 __all__ = [
     "LINE_TERMS",
+    "NOT_BY_RULES",
     "OTHER_PEERS",
+    "SHARES",
     "TUNNEL_LEVELS",
     "TUNNEL_SUMS",
     "UNKNOWN_PEER",
@@ -28,6 +30,8 @@ __all__ = [
     "CounterKey",
     "Counts",
     "Direction",
+    "EspColumns",
+    "How",
     "Increment",
     "Layer",
     "LayerIncrement",
@@ -35,6 +39,7 @@ __all__ = [
     "ObservationPoint",
     "Packets",
     "Pair",
+    "PartIncrement",
     "Reading",
     "Reason",
     "Reconciliation",
@@ -75,6 +80,11 @@ class ObservationPoint(str, enum.Enum):
     DROPPED_BEFORE_RULES = "dropped-before-rules"  # packets only, at most
     READ_SKEW = "read-skew"  # what passed, at most, between reading it and reading the rules
     RULES_GONE = "rules-gone"  # what passed, at most, while our rules did not stand: with link headers
+    # What tunnels have of a built-in part of the line, by the tunnel's name; it is in that part already.
+    # By the part's own name: copies of which nobody knows whether they are a tunnel's.
+    ESP_SHARE = "esp-share"
+    NATT_SHARE = "nat-t-share"
+    DERIVED = "derived"  # ESP that no rule saw, by SAs and the interface: in no counter, by the tunnel's name
 
 
 LINE_TERMS = frozenset(
@@ -99,12 +109,24 @@ class Layer(str, enum.Enum):
     ETHERNET = "ethernet"  # the same, Ethernet headers included
 
 
+SHARES = frozenset({ObservationPoint.ESP_SHARE, ObservationPoint.NATT_SHARE})
+NOT_BY_RULES = LINE_TERMS | SHARES | {ObservationPoint.NIC, ObservationPoint.DERIVED}
+
+
 class Pair(str, enum.Enum):
     """Which two meters were compared: the first is expected of the second."""
 
     RULE_NFLOG = "rule-nflog"  # the kernel counter on a rule, and the header copies of that rule
     SA_RULE = "sa-rule"  # SAs of a tunnel, and the counter on its inner rule
     NIC_PARTS = "nic-parts"  # the interface's own counter, and the parts of the line with their terms
+
+
+class How(str, enum.Enum):
+    """How the octets of a part of the line are known, the surest first."""
+
+    COUNTED = "counted"  # by a rule's counter; or by copies of all that it counted
+    ATTRIBUTED = "attributed"  # by copies, of which some are missing: too small where it is a tunnel's
+    DERIVED = "derived"  # some of it no rule saw: by SAs and the interface
 
 
 class Word(str, enum.Enum):
@@ -193,6 +215,21 @@ class Increment:
     pending_packets: int = 0
     bridged_octets: int = 0
     bridged_packets: int = 0
+
+
+@dataclass(frozen=True)
+class PartIncrement:
+    """What one part of a line carried; parts are disjoint, and their sum over time is the line's.
+
+    A tunnel by its name, also where it shares a part; what of a shared part is not told yet waits.
+    """
+
+    line: str
+    part: str
+    direction: Direction
+    octets: int
+    packets: int
+    how: How
 
 
 class TunnelKey(NamedTuple):
@@ -333,6 +370,19 @@ class Batch:
     xfrm_errors: tuple[tuple[str, int], ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
     layers: tuple[LayerIncrement, ...] = ()
+    parts: tuple[PartIncrement, ...] = ()
+
+
+class EspColumns(NamedTuple):
+    """By what the SA of some rows is told. rows: of Packets, int64, ascending.
+
+    spi: u32; 0, which no SA has (RFC 4303 section 2.1), where the copy does not tell. destination: four u32
+    of an IPv6 address, or of an IPv4 one mapped into it (RFC 4291 section 2.5.5.2).
+    """
+
+    rows: NDArray[np.int64]
+    spi: NDArray[np.uint32]
+    destination: NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -341,10 +391,11 @@ class Packets:
 
     group: u16 NFLOG group. octets: u32 IP length from the header, 0 where it cannot be known.
     sequence: NFULA_SEQ, which the kernel counts per group modulo 2**32; -1 where a copy has none.
-    odd: packets per named oddity; they are in the columns too.
+    odd: packets per named oddity; they are in the columns too. esp: of the groups that somebody asked it for.
     """
 
     group: NDArray[np.uint16]
     octets: NDArray[np.uint32]
     sequence: NDArray[np.int64]
     odd: Mapping[str, int] = field(default_factory=dict)
+    esp: Optional[EspColumns] = None

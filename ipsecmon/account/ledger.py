@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from ipsecmon.account.deltas import Deltas
 from ipsecmon.account.loss import Loss, LossMeter
 from ipsecmon.model import (
-    LINE_TERMS,
+    NOT_BY_RULES,
     Batch,
     CounterKey,
     Increment,
-    ObservationPoint,
     Packets,
     Reading,
     SelfMeasurement,
@@ -30,7 +29,6 @@ from ipsecmon.model import (
 __all__ = ["Ledger"]
 
 _GROUPS = 1 << 16
-_NOT_COPIED = LINE_TERMS | {ObservationPoint.NIC}
 
 
 @dataclass
@@ -100,14 +98,14 @@ class Ledger:
         """Whose copies come on which NFLOG group."""
         return self._groups
 
-    def sums(self) -> Iterable[CounterKey]:
-        """What is the sum of others."""
-        return self._lines
-
     def sums_of(self, keys: Iterable[CounterKey]) -> set[CounterKey]:
         """What any of these is a summand of."""
         wanted = set(keys)
         return {key for key, parts in self._lines.items() if not wanted.isdisjoint(parts)}
+
+    def lines(self) -> Mapping[CounterKey, Sequence[CounterKey]]:
+        """Sums, and of what."""
+        return self._lines
 
     def change(
         self, groups: Mapping[int, CounterKey], lines: Mapping[CounterKey, Sequence[CounterKey]]
@@ -208,6 +206,11 @@ class Ledger:
         self._renewed = set()
         return beyond
 
+    def book(self, told: Iterable[Increment]) -> None:
+        """What is known otherwise than by a counter: at keys that are in no line."""
+        for one in told:
+            self._sums(one.key).add(_Sums(*(getattr(one, field) for field in _FIELDS)))
+
     def renew(self, keys: Iterable[CounterKey]) -> None:
         """These counters were removed and made again: what passed in between is known to nobody."""
         self._renewed = {key for key in keys if key in self._meters}
@@ -248,7 +251,7 @@ class Ledger:
 
     def _book(self, key: CounterKey, octets: int, packets: int) -> None:
         """What a counter that has left the config still counted: its copies came to nobody."""
-        if key in self._meters or key.observed_at in _NOT_COPIED:
+        if key in self._meters or key.observed_at in NOT_BY_RULES:
             self._sums(key).add(_Sums(octets, packets))
         else:
             self._sums(key).add(_Sums(octets, packets, bridged_octets=octets, bridged_packets=packets))

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple, Optional
 
 from ipsecmon.model import (
-    LINE_TERMS,
+    NOT_BY_RULES,
     CounterKey,
     Direction,
     Increment,
@@ -46,7 +46,6 @@ _MERGED = (40, 120)  # IP and TCP headers that each merged packet lost: IPv4 wit
 _FRAGMENT = (20, 39)  # IPv4 headers of fragments; IPv6's are as long as merged ones
 
 _WAYS = (Direction.IN, Direction.OUT)
-_NO_RULES = LINE_TERMS | {ObservationPoint.NIC}
 
 
 class _Bound(NamedTuple):
@@ -66,7 +65,7 @@ def reconcile(
     increments: Iterable[Increment], tunnels: Iterable[TunnelIncrement], length_ns: int, skew_ns: int
 ) -> list[Reconciliation]:
     """Every counter that rules have, and every tunnel, peers summed; but for those where nothing passed."""
-    rules = {one.key: one for one in increments if one.key.observed_at not in _NO_RULES}
+    rules = {one.key: one for one in increments if one.key.observed_at not in NOT_BY_RULES}
     found = [reconcile_copies(one) for one in rules.values()]
     by_name: dict[str, list[TunnelIncrement]] = {}
     for one in tunnels:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipsecmon.account.sa_life import Account, Life
+from ipsecmon.account.spi_book import SpiBook
 from ipsecmon.account.tunnel_match import TunnelMatcher
 from ipsecmon.ipsec import SecurityAssociation
 from ipsecmon.model import TunnelKey
@@ -50,10 +51,11 @@ class Share:
 
 
 class TunnelLevels:
-    """update() after each settling; relearn() when the matcher may have learnt something."""
+    """update() after each settling; relearn() when the matcher may have learnt something. spis: kept, too."""
 
     def __init__(self, matcher: TunnelMatcher) -> None:
         self._matcher = matcher
+        self.spis = SpiBook()
         self._levels: dict[TunnelKey, Level] = {}
         self._shares: dict[Life, Share] = {}
         self._flows: Counter[Flow] = Counter()
@@ -75,6 +77,8 @@ class TunnelLevels:
         """Lives that began, ended or were read."""
         for life in touched:
             share = self._shares.get(life)
+            if life.is_over:
+                self.spis.end(life.sa, self.share(life).level.key.tunnel)
             if share is not None and (life.is_over or not _is_placed_alike(share.sa, life.sa)):
                 self._take(self._shares.pop(life))
                 share = None
@@ -102,6 +106,7 @@ class TunnelLevels:
         share = self._shares[life] = self._found(life.sa)
         share.level.sas += 1
         share.level.added_s = max(share.level.added_s, life.sa.added_s)
+        self.spis.open(life.sa, share.level.key.tunnel)
         self._flows[share.flow] += 1
         return share
 

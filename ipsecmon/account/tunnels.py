@@ -14,6 +14,7 @@ from typing import NamedTuple, Optional
 
 from ipsecmon.account.sa_life import Passed
 from ipsecmon.account.sa_lives import SaLives
+from ipsecmon.account.spi_book import SpiBook
 from ipsecmon.account.tunnel_levels import Flow, Level, Share, TunnelLevels
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
 from ipsecmon.ipsec import SaEvent, SavedSas, SecurityAssociation
@@ -41,6 +42,11 @@ class Tunnels:
         self._levels.update(self._lives.touched())
         self._rules: deque[Mapping[Place, Volume]] = deque(maxlen=RULES_KEPT)
 
+    @property
+    def spis(self) -> SpiBook:
+        """Whose is which, as of the last settling."""
+        return self._levels.spis
+
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
         self._lives.dump([sa for sa in sas if sa.protocol in COUNTED], at_s)
@@ -66,6 +72,7 @@ class Tunnels:
         this one's; of the ESP or of the inner packets. at_s: the wall clock.
         """
         self._rules.append(rules)
+        self.spis.settle()
         self._levels.relearn()
         tallies: dict[Level, _Tally] = defaultdict(_Tally)
         for passed in self._lives.settle():

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from ipsecmon.account.layers import add_outer_layers
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.part_series import PartSeries
 from ipsecmon.agent.foreign_rules import Keeper, tell_of_other_rules
 from ipsecmon.agent.layers import inside_of
 from ipsecmon.agent.wiring import Wired
@@ -56,6 +58,7 @@ def bridge(wired: Wired, keeper: Keeper, sas: SavedSas) -> Bridged:
         start_ns = max([wired.store.last_end_ns() or 0, *(one.at_ns for one in saved.values())])
         batch = ledger.batch(start_ns, max(now.wall_ns, start_ns + 1))
         batch = add_outer_layers(batch, inside_of(wired.config))
+        batch = replace(batch, parts=PartSeries().tell(batch, ledger.lines()))
         sinks = [one.name for one in wired.outlets]
         wired.store.commit(batch, readings, sinks, now, sas=sas.without_bound())
         _logger.info("bridged what passed since the last run seconds=%.1f", (now.wall_ns - start_ns) / 1e9)

@@ -208,6 +208,7 @@ class Agent:
             wired.interfaces,
             wired.tunnels,
             wired.layers,
+            wired.shares,
             ledger,
             intervals,
             wired.store,

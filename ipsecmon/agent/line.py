@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.line_agreement import outside_of
-from ipsecmon.account.partition import Identity, Volume, identify
+from ipsecmon.account.line_parts import LineShare, divide, uncertain_parts
+from ipsecmon.account.partition import Agreement, Identity, Volume, identify
 from ipsecmon.config import Config, Line
-from ipsecmon.model import CounterKey, Direction, ObservationPoint, line_of
+from ipsecmon.model import CounterKey, Direction, How, ObservationPoint, line_of
 from ipsecmon.store import ReportRow, report, tunnel_report
 
 __all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "ways_of"]
@@ -23,11 +24,13 @@ Rows = Mapping[CounterKey, Volume]
 
 
 class LinePart(NamedTuple):
-    """total: since the store began. last: in the newest interval."""
+    """total: since the store began; of it derived. last: in the newest interval."""
 
     name: str
     total: Volume
     last: Volume
+    how: How = How.COUNTED
+    derived: Volume = Volume()
 
 
 @dataclass(frozen=True)
@@ -76,33 +79,58 @@ def line_reports(config: Config, folder: Path) -> list[LineReport]:
     newest = tunnel_report(folder)
     last = report(folder, newest.last_start_ns, newest.last_end_ns)
     total = report(folder, 0, _END_OF_TIME_NS)
+    uncertain = uncertain_parts(total.rows)
     seconds = (newest.last_end_ns - newest.last_start_ns) / 1e9
     totals, lasts = _volumes(total.rows), _volumes(last.rows, bridged=False)
     return [
-        LineReport(line, ways_of(line, config.lines, totals, lasts), total.start_ns, total.end_ns, seconds)
+        LineReport(
+            line, ways_of(line, config.lines, totals, lasts, uncertain), total.start_ns, total.end_ns, seconds
+        )
         for line in config.lines
     ]
 
 
-def ways_of(line: Line, lines: Sequence[Line], totals: Rows, last: Rows) -> dict[Direction, LineWay]:
-    """Both directions of one of the lines, whatever was counted in them."""
-    return {way: _way(line, lines, way, totals, last) for way in _WAYS}
+def ways_of(
+    line: Line, lines: Sequence[Line], totals: Rows, last: Rows, uncertain: Collection[CounterKey] = ()
+) -> dict[Direction, LineWay]:
+    """Both directions of one of the lines, whatever was counted in them. uncertain: by uncertain_parts()."""
+    return {way: _way(line, lines, way, totals, last, uncertain) for way in _WAYS}
 
 
-def _way(line: Line, lines: Sequence[Line], way: Direction, totals: Rows, last: Rows) -> LineWay:
-    lasts = _parts(line, lines, way, last)
+def _way(
+    line: Line,
+    lines: Sequence[Line],
+    way: Direction,
+    totals: Rows,
+    last: Rows,
+    uncertain: Collection[CounterKey],
+) -> LineWay:
+    newest = {one.name: one.volume for one in _divided(line, lines, way, last)}
     parts = [
-        LinePart(name, total, lasts.get(name, Volume()))
-        for name, total in _parts(line, lines, way, totals).items()
+        LinePart(one.name, one.volume, newest.get(one.name, Volume()), one.how, one.derived)
+        for one in _divided(line, lines, way, totals, uncertain)
     ]
     nic, said = outside_of(line.interfaces, way, totals)
     return LineWay(
         nic=nic,
         parts=parts,
-        identity=identify(nic, _sum([part.total for part in parts]), said),
-        last=_sum([part.last for part in parts]),
+        identity=_told(identify(nic, _sum([part.total for part in parts]), said), parts),
+        last=_sum(list(newest.values())),
         capacity_bits_per_s=_capacity(line, way),
     )
+
+
+def _divided(
+    line: Line, lines: Sequence[Line], way: Direction, rows: Rows, uncertain: Collection[CounterKey] = ()
+) -> list[LineShare]:
+    """What was derived is the first line's: of several, nothing is."""
+    own = {CounterKey(name, way, _WIRE): volume for name, volume in _parts(line, lines, way, rows).items()}
+    others = {
+        key: volume
+        for key, volume in rows.items()
+        if line == lines[0] or key.observed_at is not ObservationPoint.DERIVED
+    }
+    return divide(list(own), {**others, **own}, uncertain)
 
 
 def _parts(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dict[str, Volume]:
@@ -121,6 +149,19 @@ def _parts(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dic
             if len(lines) == 1 or any(own):
                 found[name] = own
     return found
+
+
+def _told(identity: Identity, parts: Sequence[LinePart]) -> Identity:
+    """With what is known of packets that no rule saw; what is derived of the interface can't agree to it."""
+    packets = sum(part.derived.packets for part in parts)
+    reasons = list(identity.reasons)
+    if identity.agreement is Agreement.DISAGREE and identity.packets["unexplained"] > 0:
+        reasons.append("rules missed packets: `ipsecmon doctor` tells of a flowtable or ESP offload")
+    if not packets:
+        return replace(identity, reasons=tuple(reasons))
+    reasons.append(f"{packets:,} packets of ESP were seen by no rule, and are derived: ESP offload with GRO")
+    word = Agreement.EXPLAINED if identity.agreement is Agreement.AGREE else identity.agreement
+    return replace(identity, agreement=word, reasons=tuple(reasons))
 
 
 def _capacity(line: Line, way: Direction) -> Optional[int]:

@@ -148,6 +148,7 @@ class Reload:
         wired, config, plan = self._wired, change.config, change.plan
         wired.lines = wired.lines_of(config, plan)
         self._ledger.change(_groups(plan), wired.lines)
+        wired.share(config, plan)
         wired.rules.want({tap.object_name: tap.key for tap in plan.taps()})
         if config.interval_s != wired.interval_s:
             self._rounds.parts.intervals.change(config.interval_s)

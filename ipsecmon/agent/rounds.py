@@ -14,9 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Optional, Protocol
 
 from ipsecmon.account.agreement import Agreement
+from ipsecmon.account.derived import DerivedEsp
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.part_series import PartSeries
 from ipsecmon.account.rule_gaps import RuleGaps
+from ipsecmon.account.shares import Shares
 from ipsecmon.agent.layers import LayerMeter
 from ipsecmon.agent.observe import Counters, ResourceUse
 from ipsecmon.agent.tunnels import TunnelMeter
@@ -100,6 +103,7 @@ class Parts:
     interfaces: InterfaceCounters
     tunnels: TunnelMeter
     layers: LayerMeter
+    shares: Shares
     ledger: Ledger
     intervals: Intervals
     store: Books
@@ -127,12 +131,15 @@ class Rounds:
         self._agreement = Agreement()
         self._gaps = RuleGaps()
         self._gaps.stood(parts.interfaces.poll(), parts.clock.now().monotonic_ns)
+        self._derived = DerivedEsp()
+        self._part_series = PartSeries()
 
     def drain(self) -> bool:
         """Fold all copies that are there. False: more came than one round takes."""
         for _ in range(_DRAIN_READS):
             for packets in self._parts.copies.poll():
                 strangers = self._parts.ledger.fold(packets)
+                self._parts.shares.fold(packets)
                 if strangers:
                     self._parts.counts.add("nflog", "unknown-group", strangers)
             if self._parts.copies.was_empty:
@@ -144,6 +151,7 @@ class Rounds:
         parts = self._parts
         self.drain()
         parts.ledger.mark()
+        parts.shares.mark()
         readings = parts.interfaces.poll()
         try:
             rules = parts.rules.poll()
@@ -204,11 +212,14 @@ class Rounds:
         parts.layers.read(parts.tunnels.carried)
         parts.tunnels.settle(first, last, {*self._broken, *parts.ledger.sums_of(self._broken)})
         self._broken.clear()
+        spis = parts.tunnels.spis()
+        if spis is not None:
+            parts.ledger.book(parts.shares.settle(spis, parts.tunnels.knows_every_sa, last))
 
     def _counted(self) -> list[Increment]:
         """Of counters that rules have now: others stand still, which tells nothing."""
         ledger = self._parts.ledger
-        tapped = {*ledger.groups().values(), *ledger.sums()}
+        tapped = {*ledger.groups().values(), *ledger.lines()}
         return [one for one in ledger.snapshot() if one.key in tapped]
 
     def _reborn(self, readings: Iterable[Reading]) -> list[CounterKey]:
@@ -243,6 +254,10 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
             )
+            lines = parts.ledger.lines()
+            derived = self._derived.derive(batch, {line.name for line in lines})
+            batch = replace(batch, increments=(*batch.increments, *derived))
+            batch = replace(batch, parts=self._part_series.tell(batch, lines))
             batch = parts.layers.complete(self._agreement.judge(batch, parts.lines))
             sas = parts.tunnels.saved()
             readings = [*self._readings.values(), *parts.layers.saved()]
@@ -257,6 +272,8 @@ class Rounds:
         parts.tunnels.close()
         parts.layers.close()
         self._agreement.close()
+        self._derived.close()
+        self._part_series.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch

@@ -14,6 +14,7 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from ipsecmon.account.carried import NOTHING_CARRIED, Carried, carried_by
 from ipsecmon.account.rule_volumes import measure_rules
+from ipsecmon.account.spi_book import SpiBook
 from ipsecmon.account.tunnel_books import TunnelBooks
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
@@ -89,6 +90,8 @@ class TunnelMeter:
         self._policies: list[Policy] = []
         self._has_news, self._name_tries = True, NAME_TRIES
         self._has_unheard = False
+        self._has_missed = True  # what was before the first reading
+        self._is_current = self._is_complete = False
         self._has_learnt = self._has_changed = False
         self._sas = 0
         self.offloaded = Offloaded()
@@ -154,6 +157,7 @@ class TunnelMeter:
         """
         if self._unbegun is not None:
             self._begin(self._unbegun)
+        self._is_current = False
         if self._tunnels is None:
             return False
         at_s = self._clock.now().wall_ns // _NS
@@ -174,6 +178,7 @@ class TunnelMeter:
             self._complain(error)
             return False
         self._trouble = ""
+        self._is_current, self._is_complete, self._has_missed = True, not self._has_missed, False
         has_unheard, self._has_unheard = self._has_unheard, False
         return has_unheard
 
@@ -198,6 +203,16 @@ class TunnelMeter:
         self._has_changed = False
         self._books.add(self._tunnels.settle(volumes, self._clock.now().wall_ns // _NS))
         self._saved = self._tunnels.saved()
+
+    def spis(self) -> Optional[SpiBook]:
+        """Whose they are, as of the last settle(). None where SAs could not be read before it."""
+        is_known = self._tunnels is not None and self._is_current and self._has_learnt
+        return self._tunnels.spis if self._tunnels is not None and is_known else None
+
+    @property
+    def knows_every_sa(self) -> bool:
+        """Whether none can have come and gone unheard between the last two readings."""
+        return self._is_complete
 
     def increments(self) -> tuple[TunnelIncrement, ...]:
         """Since the last close()."""
@@ -226,7 +241,7 @@ class TunnelMeter:
         if heard.has_missed:
             tunnels.miss_events()
             self._note_news()
-            self._has_unheard = True
+            self._has_unheard = self._has_missed = True
         for event in heard.events:
             if isinstance(event, SaFlush):
                 self._counts.add("xfrm", "flushes")

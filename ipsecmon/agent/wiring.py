@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
+from ipsecmon.account.shares import Shares
 from ipsecmon.agent.changes import name_sinks
 from ipsecmon.agent.layers import LayerMeter, Told, inside_of
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts, part_sums
+from ipsecmon.agent.share_groups import share_groups
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
@@ -89,6 +91,7 @@ class Wired:
     copies: Copies
     tunnels: TunnelMeter
     layers: LayerMeter
+    shares: Shares
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     @property
@@ -144,6 +147,12 @@ class Wired:
         former = {key for parts in self.lines.values() for key in parts}
         return with_parts(_sums(config, plan), former, plan, config)
 
+    def share(self, config: Config, plan: Plan) -> None:
+        """Tell other parts apart from now on."""
+        shared = share_groups(config, plan)
+        self.shares.change(shared)
+        self.copies.tell_esp(shared)
+
     def pending(self) -> dict[CounterKey, int]:
         """Copies that were on their way when the last batch was closed."""
         start_ns, end_ns = self.store.last_start_ns(), self.store.last_end_ns()
@@ -160,6 +169,9 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
     counts = Counters()
     clock = SystemClock()
     helper.on_restart = lambda: counts.add("helper", "restarts")
+    shared = share_groups(config, plan)
+    copies = Copies()
+    copies.tell_esp(shared)
     return Wired(
         config=config,
         file=file,
@@ -180,9 +192,10 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         ),
         rules=_rules(plan, helper, counts),
         interfaces=InterfaceSource(plan.interfaces),
-        copies=Copies(),
+        copies=copies,
         tunnels=_tunnels(config, plan, helper, counts, clock),
         layers=LayerMeter(LinkSource(counts), inside_of(config), _told_of_links(config, counts), counts),
+        shares=Shares(shared, counts),
     )
 
 

@@ -109,6 +109,7 @@ def _way(way: LineWay, seconds: float) -> dict[str, Any]:
                 "name": part.name,
                 "octets": part.total.octets,
                 "packets": part.total.packets,
+                "how": part.how.value,
                 "bits_per_s": round(part.last.octets * 8 / seconds, 1) if seconds else None,
             }
             for part in way.parts

@@ -17,7 +17,7 @@ from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
 from ipsecmon.cli.tunnel_sums import Tunnel
 from ipsecmon.cli.tunnel_table import Answer
-from ipsecmon.model import Direction, bare_name
+from ipsecmon.model import Direction, How, bare_name
 from ipsecmon.units import render_octets, render_rate, render_whole_rate
 
 __all__ = ["print_lines"]
@@ -90,6 +90,9 @@ def _print_way(direction: Direction, way: LineWay, seconds: float, look: _Look, 
         console.print(Padding(Text(f"nothing in {printable(', '.join(idle))}", style="dim"), (0, 0, 0, 2)))
     if direction is Direction.OUT:
         console.print(Padding(_queue(way, look), (0, 0, 0, 2)))
+    for how in dict.fromkeys(part.how for part in way.parts):
+        if how in _MARKED:
+            console.print(Text(f"  {_MARKED[how]}", style="dim"))
     console.print(_sum(way))
     identity = way.identity
     word = identity.agreement.value
@@ -138,7 +141,7 @@ def _parts(way: LineWay, seconds: float, look: _Look) -> Table:
 
 
 def _part(part: LinePart, share: float, seconds: float, look: _Look) -> Iterator[Text]:
-    yield Text(f"  {printable(bare_name(part.name))}")
+    yield Text(f"  {printable(bare_name(part.name))}{_MARKED.get(part.how, '')[:2]}")
     yield bar(share, look.bar_width, "cyan", look.plain)
     yield Text(f"{share:.1%}")
     yield Text(look.rate(part.last.octets, seconds), style="" if part.last.octets else "dim")
@@ -203,6 +206,10 @@ def _table(heading: str, look: _Look) -> Table:
     return table
 
 
+_MARKED = {
+    How.ATTRIBUTED: " ~ attributed: divided by header copies, of which some are missing",
+    How.DERIVED: " * derived: no rule saw it; by SAs and the interface's counter",
+}
 _WORDS = {
     "agree": "agree, to the octet",
     "explained": "differ, and it is explained:",

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from ipsecmon.agent.control import Totals
 from ipsecmon.config import Config
-from ipsecmon.model import LINE_TERMS, CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.model import NOT_BY_RULES, CounterKey, Direction, Increment, ObservationPoint
 
 __all__ = ["Rate", "capacity_of", "describe_rates", "rates"]
 
@@ -51,7 +51,7 @@ def describe_rates(config: Config, seconds: float, found: dict[CounterKey, Rate]
         "counters": [
             _row(key, rate, _capacity(config, key, lines))
             for key, rate in found.items()
-            if key.observed_at not in LINE_TERMS
+            if key.observed_at is ObservationPoint.NIC or key.observed_at not in NOT_BY_RULES
         ],
     }
 

@@ -10,6 +10,7 @@ from typing import Optional
 import click
 
 from ipsecmon.agent.agreement import agreements
+from ipsecmon.agent.wire_octets import wire_octets as certain_octets
 from ipsecmon.cli.closing import close_interval, now_option
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.render import wide_console
@@ -17,7 +18,7 @@ from ipsecmon.cli.tunnel_json import print_json
 from ipsecmon.cli.tunnel_sums import tunnels_of
 from ipsecmon.cli.tunnel_table import Answer, print_table
 from ipsecmon.config import Config, load
-from ipsecmon.model import Direction, ObservationPoint, Pair, Reconciliation
+from ipsecmon.model import Direction, Pair, Reconciliation
 from ipsecmon.store import Report, TunnelReport, report, tunnel_report
 
 __all__ = ["answer_of", "sa_agreements", "tunnels_command", "wire_octets"]
@@ -53,8 +54,7 @@ def wire_octets(folder: Path, found: TunnelReport, tolerance_ns: int) -> Mapping
     Nothing where history cannot be cut to that time: it counted the line before it counted tunnels.
     """
     history = _history(folder, found, tolerance_ns)
-    rows = [row for row in history.rows if row.key.observed_at is ObservationPoint.WIRE] if history else []
-    return {(row.key.name, row.key.direction): row.octets for row in rows}
+    return certain_octets(history.rows) if history else {}
 
 
 def sa_agreements(

@@ -64,8 +64,8 @@ def untold_tunnels(counters: Sequence[Counter], peers: Peers) -> Iterator[str]:
         elif name not in wire and is_known and not is_shadowed:
             shared = f", and counter {others[0]} names this peer too" if others else ""
             yield (
-                f"counter {name}: its ESP on the wire is counted in esp and nat-t: there a rule tells a "
-                f"tunnel by its peer alone{shared}"
+                f"counter {name}: its ESP on the wire is counted in esp and nat-t, and told by SPI: a rule "
+                f"tells a tunnel by its peer alone{shared}"
             )
         elif name in wire and anyones:
             yield (

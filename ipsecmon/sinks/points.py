@@ -11,21 +11,33 @@ falls on the same series and time and changes nothing.
     agreement    router, counter, direction, observed_at,   AGREEMENT_FIELDS
                  pair
     line_term    router, interface, direction, term         octets, packets
+    part         router, line, part, direction              octets, packets, how
     agent        router, component, kind                    value
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
 and is never added to anything. What an interface counted itself (observed at `nic`, with link
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
-SAs of a tunnel counted: tunnel_points.py, and so is each layer of it: layer_points.py.
+SAs of a tunnel counted: tunnel_points.py, and so is each layer of it: layer_points.py. `part` is for charts
+of a line: its parts, tunnels by their names too, which are disjoint and never negative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipsecmon.model import LINE_TERMS, Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
+from ipsecmon.model import (
+    LINE_TERMS,
+    NOT_BY_RULES,
+    Batch,
+    CounterKey,
+    Increment,
+    ObservationPoint,
+    PartIncrement,
+    Reconciliation,
+    Word,
+)
 from ipsecmon.sinks.layer_points import points_of_layers
-from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.point import FieldValue, SeriesPoint
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
 __all__ = ["AGREEMENT_FIELDS", "METER_FIELDS", "SeriesPoint", "points_of"]
@@ -46,6 +58,7 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     points: list[SeriesPoint] = []
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
+    points.extend(_part_point(batch, one) for one in batch.parts)
     points.extend(points_of_tunnels(batch))
     points.extend(points_of_layers(batch))
     points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
@@ -67,8 +80,9 @@ def _points_of_increment(batch: Batch, increment: Increment) -> Iterator[SeriesP
     tags = _tags(batch, increment.key)
     fields = {"octets": increment.octets, "packets": increment.packets}
     yield SeriesPoint("counter", tags, fields, batch.start_ns)
-    meter = {name: getattr(increment, name) for name in METER_FIELDS}
-    yield SeriesPoint("meter", tags, meter, batch.start_ns)
+    if increment.key.observed_at not in NOT_BY_RULES:
+        meter = {name: getattr(increment, name) for name in METER_FIELDS}
+        yield SeriesPoint("meter", tags, meter, batch.start_ns)
 
 
 def _agreement_point(batch: Batch, one: Reconciliation) -> SeriesPoint:
@@ -82,6 +96,12 @@ def _agreement_point(batch: Batch, one: Reconciliation) -> SeriesPoint:
     )
     tags = {**_tags(batch, one.key), "pair": one.pair.value}
     return SeriesPoint("agreement", tags, dict(zip(AGREEMENT_FIELDS, numbers)), batch.start_ns)
+
+
+def _part_point(batch: Batch, one: PartIncrement) -> SeriesPoint:
+    tags = {"router": batch.router, "line": one.line, "part": one.part, "direction": one.direction.value}
+    fields: dict[str, FieldValue] = {"octets": one.octets, "packets": one.packets, "how": one.how.value}
+    return SeriesPoint("part", tags, fields, batch.start_ns)
 
 
 def _tags(batch: Batch, key: CounterKey) -> dict[str, str]:

@@ -31,4 +31,5 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         xfrm_errors=(),
         reconciliations=agreement,
         layers=layers,
+        parts=tuple(one for one in batch.parts if one.part in counters),
     )

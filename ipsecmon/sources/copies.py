@@ -32,6 +32,7 @@ class CopySocket(Protocol):
     def receive_buffer(self) -> int: ...
     @property
     def port(self) -> int: ...
+    def tell_esp(self, groups: Collection[int]) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -42,6 +43,7 @@ class Copies:
         self._sockets: list[tuple[CopySocket, frozenset[int]]] = []
         self._ready = select.epoll()
         self._dropped_before = 0
+        self._esp_groups: Collection[int] = ()
         self.was_empty = False  # each of them, at some moment of the last poll
 
     def fileno(self) -> int:
@@ -56,8 +58,15 @@ class Copies:
         return missing
 
     def add(self, socket: CopySocket, groups: Sequence[int]) -> None:
+        socket.tell_esp(self._esp_groups)
         self._sockets.append((socket, frozenset(groups)))
         self._ready.register(socket.fileno(), select.EPOLLIN)
+
+    def tell_esp(self, groups: Collection[int]) -> None:
+        """Of these groups, whatever socket has them, packets come with what tells their SA."""
+        self._esp_groups = groups
+        for socket, _ in self._sockets:
+            socket.tell_esp(groups)
 
     def keep(self, needed: Collection[int]) -> None:
         """Close every socket none of whose groups is needed."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.errors import DecodeError
@@ -40,9 +41,7 @@ def link_headers(link: Any) -> _Headers:
     """Octets of link header that the kernel counts in each frame of this interface."""
     if link["ifi_type"] not in (_ETHERNET, _LOOPBACK):
         return _Headers(0, 0)
-    info = link.get_attr("IFLA_LINKINFO")
-    kind = info.get_attr("IFLA_INFO_KIND") if info else ""
-    return _Headers(0 if kind in _UPPER_DEVICES else _ETHERNET_HEADER, _ETHERNET_HEADER)
+    return _Headers(0 if _kind(link) in _UPPER_DEVICES else _ETHERNET_HEADER, _ETHERNET_HEADER)
 
 
 class LineTerms:
@@ -64,9 +63,14 @@ class LineTerms:
 
     def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
         stats = link.get_attr("IFLA_STATS64")
-        for way, frames, header in zip((_IN, _OUT), ("rx_packets", "tx_packets"), link_headers(link)):
+        headers = link_headers(link)
+        is_veth = _kind(link) == "veth"
+        if is_veth and _has_gro(name):  # then it counts what comes in behind the header (drivers/net/veth.c)
+            headers = headers._replace(inbound=0)
+        for way, frames, header in zip((_IN, _OUT), ("rx_packets", "tx_packets"), headers):
             key = CounterKey(name, way, ObservationPoint.LINK_HEADERS)
-            yield Reading(key, stats[frames] * header, stats[frames], birth)
+            life = f"{birth}/{header}" if is_veth else birth  # somebody may change it
+            yield Reading(key, stats[frames] * header, stats[frames], life, from_zero=not is_veth)
 
     def _fragment_headers(self, name: str, birth: str, four: _Snmp, six: _Snmp) -> Iterator[Reading]:
         point = ObservationPoint.FRAGMENT_HEADERS
@@ -106,6 +110,22 @@ class LineTerms:
         before = self._most.get(key, (0, 0))
         self._most[key] = now = max(octets, before[0]), max(packets, before[1])
         return Reading(key, *now, birth=birth, from_zero=False)
+
+
+def _kind(link: Any) -> str:
+    info = link.get_attr("IFLA_LINKINFO")
+    return str(info.get_attr("IFLA_INFO_KIND")) if info else ""
+
+
+def _has_gro(name: str) -> bool:
+    """Whether packets that come in are merged; not, where the driver does not tell."""
+    asked = IoctlEthtool(name)
+    try:
+        return bool(asked.get_features().is_active("rx-gro"))
+    except (NoSuchDevice, NotSupportedError, OSError, KeyError):
+        return False
+    finally:
+        asked.close()
 
 
 def _qdiscs(route: Any, index: int) -> list[Any]:

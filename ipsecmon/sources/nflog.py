@@ -13,11 +13,12 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError, GroupInUse, SourceError
 from ipsecmon.model import Counts, Packets
@@ -45,7 +46,15 @@ class NflogSource:
         self._buffer = memoryview(bytearray(_BUFFER))
         self._early: deque[bytes] = deque()  # copies that came between the acknowledgements
         self._last_sequence = np.full(1 << 16, -1, np.int64)
+        self._esp_groups: Optional[NDArray[np.bool_]] = None
         self.was_empty = False  # the socket, at some moment of the last poll
+
+    def tell_esp(self, groups: Collection[int]) -> None:
+        """Of these groups packets come with what tells their SA."""
+        self._esp_groups = None
+        if groups:
+            self._esp_groups = np.zeros(1 << 16, np.bool_)
+            self._esp_groups[list(groups)] = True
 
     def start(self) -> None:
         """Take the kernel's acknowledgements. Raises GroupInUse or SourceError."""
@@ -89,7 +98,7 @@ class NflogSource:
             return []
         self._counts.add("nflog", "datagrams", len(ends))
         try:
-            batches = [decode_packets(self._buffer[: ends[-1]], ends)]
+            batches = [decode_packets(self._buffer[: ends[-1]], ends, self._esp_groups)]
         except DecodeError:
             batches = self._decode_singly(ends)
         for packets in batches:
@@ -121,7 +130,7 @@ class NflogSource:
         batches = []
         for start, end in zip([0, *ends], ends):
             try:
-                batches.append(decode_packets(self._buffer[start:end]))
+                batches.append(decode_packets(self._buffer[start:end], esp_groups=self._esp_groups))
             except DecodeError:
                 self._counts.add("nflog", "malformed")
         return batches or [decode_packets(b"")]  # nothing good, but the socket was not empty

@@ -3,10 +3,11 @@
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
  [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
- [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …]];
+ [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …],
+ [[line, part, direction, octets, packets, how], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the last four lists, those that end it empty are left
-out too, but tunnels and errors come together.
+and trailing zeros (of times, null) are left out. Of the lists from the tunnels' on, those that end it empty
+are left out too, but tunnels and errors come together.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from ipsecmon.model import (
     Batch,
     CounterKey,
     Direction,
+    How,
     Increment,
     Layer,
     LayerIncrement,
     LayerKey,
     ObservationPoint,
     Pair,
+    PartIncrement,
     Reason,
     Reconciliation,
     SelfMeasurement,
@@ -38,6 +41,7 @@ __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
+_MORE_LISTS = 5  # from the tunnels' on
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
 _DEFAULTS = tuple(_TUNNEL.values())
 _pick_tunnel = attrgetter(*_TUNNEL)
@@ -47,13 +51,16 @@ _TIMES = frozenset(name for name, default in _TUNNEL.items() if default is None)
 def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
-    document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors or batch.reconciliations or batch.layers:
-        document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
-    if batch.reconciliations or batch.layers:
-        document.append([_encode_reconciliation(one) for one in batch.reconciliations])
-    if batch.layers:
-        document.append([_encode_layer(one) for one in batch.layers])
+    more: list[object] = [
+        [_encode_tunnel(one) for one in batch.tunnels],
+        batch.xfrm_errors,
+        [_encode_reconciliation(one) for one in batch.reconciliations],
+        [_encode_layer(one) for one in batch.layers],
+        [_encode_part(one) for one in batch.parts],
+    ]
+    while more and not more[-1] and (len(more) != 2 or not more[0]):
+        more.pop()
+    document = [batch.router, batch.start_ns, batch.end_ns, increments, own, *more]
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -98,11 +105,15 @@ def _encode_layer(one: LayerIncrement) -> list[object]:
     return [*names, one.octets, one.packets, one.bridged_octets, one.bridged_packets]
 
 
+def _encode_part(one: PartIncrement) -> list[object]:
+    return [one.line, one.part, one.direction.value, one.octets, one.packets, one.how.value]
+
+
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
-    tunnels, errors, *others = more or ([], [])
-    reconciliations, *rest = others or ([],)
-    (layers,) = rest or ([],)
+    if len(more) == 1:
+        raise ValueError("tunnels without errors")
+    tunnels, errors, reconciliations, layers, parts = more + [[]] * (_MORE_LISTS - len(more))
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -113,6 +124,7 @@ def _batch(document: Any) -> Batch:
         tuple(_error(item) for item in _list(errors)),
         tuple(_reconciliation(item) for item in _list(reconciliations)),
         tuple(_layer(item) for item in _list(layers)),
+        tuple(_part(item) for item in _list(parts)),
     )
 
 
@@ -157,6 +169,12 @@ def _layer(item: Any) -> LayerIncrement:
     octets, packets, bridged_octets, bridged_packets = (_integer(number) for number in numbers)
     key = LayerKey(_text(tunnel), Layer(_text(layer)), _text(link), Direction(_text(direction)))
     return LayerIncrement(key, octets, packets, bridged_octets, bridged_packets)
+
+
+def _part(item: Any) -> PartIncrement:
+    line, part, direction, octets, packets, how = _list(item)
+    way = Direction(_text(direction))
+    return PartIncrement(_text(line), _text(part), way, _integer(octets), _integer(packets), How(_text(how)))
 
 
 def _error(item: Any) -> tuple[str, int]:

@@ -156,7 +156,7 @@ _STEPS = {
         f" {_integers_or_null('used_s', 'last_used_s', 'highest', 'sent', 'unseen')})",
     ),
     4: (),  # observation points that earlier versions refuse: the line's terms
-    5: (
+    5: (  # and shares of parts, and what is derived
         "CREATE TABLE layer_total (tunnel TEXT NOT NULL, layer TEXT NOT NULL, link TEXT NOT NULL,"
         f" direction TEXT NOT NULL, {_integers(*_LAYER_NUMBERS)},"
         " PRIMARY KEY (tunnel, layer, link, direction)) WITHOUT ROWID",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import Packets
+from ipsecmon.wire.esp import esp_columns
 from ipsecmon.wire.netlink import NLMSG_DONE, pull_attributes, pull_messages
 from ipsecmon.wire.packet import ODD_KINDS, ip_columns
 
@@ -38,6 +39,7 @@ _DONE_WORD = int(np.frombuffer(struct.pack("=HH", NLMSG_DONE, 0), np.uint32)[0])
 _DONE_OCTETS = 20  # nlmsghdr and nfgenmsg, which the kernel appends after several packets
 _BODY = 20  # attributes begin here: nlmsghdr (16) and nfgenmsg (4)
 MAX_TEMPLATES = 16  # layouts looked for as vectors (mark, timestamp, UID there or not; each hook its own)
+_NO_ROWS: Offsets = np.zeros(0, np.int64)
 _BLOCK = 4096  # messages whose headers are looked at together: they fit a CPU's L2 cache
 
 
@@ -60,11 +62,13 @@ class _Messages(NamedTuple):
     lengths: Offsets
 
 
-def decode_packets(buffer: Octets, ends: Sequence[int] = ()) -> Packets:
+def decode_packets(
+    buffer: Octets, ends: Sequence[int] = (), esp_groups: Optional[NDArray[np.bool_]] = None
+) -> Packets:
     """Every packet message of the buffer, in order. Raises DecodeError.
 
     ends: where each of several datagrams ends, so that none reaches into the next; without it the
-    buffer is one datagram.
+    buffer is one datagram. esp_groups: by group, of which Packets.esp is wanted.
     """
     ends = ends or [len(buffer)]
     if any(end % 4 for end in ends[:-1]):
@@ -74,7 +78,8 @@ def decode_packets(buffer: Octets, ends: Sequence[int] = ()) -> Packets:
     starts = _starts_by_words(words, ends)  # None where there is padding: it ends behind the last datagram
     if starts is None:
         starts = _starts_by_walking(buffer, ends)
-    return _decode_rows(_Messages(buffer, words, starts, words.take(starts).astype(np.int64)))
+    messages = _Messages(buffer, words, starts, words.take(starts).astype(np.int64))
+    return _decode_rows(messages, esp_groups)
 
 
 def _starts_by_words(words: Words, ends: Sequence[int]) -> Optional[Offsets]:
@@ -122,7 +127,7 @@ def _starts_by_walking(buffer: Octets, ends: Sequence[int]) -> Offsets:
     return np.array(starts, np.int64)
 
 
-def _decode_rows(messages: _Messages) -> Packets:
+def _decode_rows(messages: _Messages, esp_groups: Optional[NDArray[np.bool_]]) -> Packets:
     words, starts = messages.words, messages.starts
     layouts, which = _layouts(messages)
     offsets = np.array([layout[1:] for layout in layouts], np.int64).reshape(-1, 4)
@@ -139,11 +144,14 @@ def _decode_rows(messages: _Messages) -> Packets:
         if not offset.all():
             column[offset.take(which) == 0] = nothing
     octets, odd = ip_columns(words, at + 1, captured, ethernet_type, (vlan != 0).take(which))
+    group = _halves(words[4:].take(starts))[1].view(">u2").astype(np.uint16)
+    rows = _NO_ROWS if esp_groups is None else np.flatnonzero(esp_groups.take(group))
     return Packets(
-        group=_halves(words[4:].take(starts))[1].view(">u2").astype(np.uint16),
+        group=group,
         octets=octets,
         sequence=sequence,
         odd={kind: number for kind, number in zip(ODD_KINDS, odd) if number},
+        esp=esp_columns(words, at + 1, captured, ethernet_type, rows) if len(rows) else None,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ODD_KINDS", "host_order", "ip_columns"]
+__all__ = ["ODD_KINDS", "host_order", "ip_columns", "is_tag"]
 
 Words = NDArray[np.uint32]
 
@@ -46,7 +46,7 @@ def ip_columns(
     second = host_order(words.take(copy + 1, mode="clip"))
     is6 = first >> 28 == 6
     octets = np.where(is6, (second >> 16) + 40, first & 0xFFFF)
-    plain = _is_plain(first, second, is6, captured) & ~_is_tag(ethernet_type) & ~vlan
+    plain = _is_plain(first, second, is6, captured) & ~is_tag(ethernet_type) & ~vlan
     rows = np.flatnonzero(~plain)
     if not len(rows):
         return octets, [0] * len(ODD_KINDS)
@@ -72,7 +72,7 @@ def _odd_columns(
     vlan: NDArray[np.bool_],
 ) -> tuple[Words, list[int]]:
     """The same, of rows that may be anything."""
-    tagged = np.flatnonzero(_is_tag(ethernet_type))
+    tagged = np.flatnonzero(is_tag(ethernet_type))
     no_ip = _pass_tags(words, copy, captured, ethernet_type, tagged)
     first = host_order(words.take(copy, mode="clip"))
     second = host_order(words.take(copy + 1, mode="clip"))
@@ -96,7 +96,8 @@ def _odd_columns(
     return octets, [int(np.count_nonzero(column)) for column in odd]
 
 
-def _is_tag(ethernet_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def is_tag(ethernet_type: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Whether a copy begins with a VLAN tag."""
     tag: NDArray[np.bool_] = (ethernet_type == _ETH_P_8021Q) | (ethernet_type == _ETH_P_8021AD)
     return tag
 
@@ -113,8 +114,8 @@ def _pass_tags(
         return tagged
     behind = ethernet_type[tagged]
     for _ in range(_MAX_TAGS):
-        rows = tagged[_is_tag(behind)]
-        behind[_is_tag(behind)] = host_order(words.take(copy[rows], mode="clip")) & 0xFFFF
+        rows = tagged[is_tag(behind)]
+        behind[is_tag(behind)] = host_order(words.take(copy[rows], mode="clip")) & 0xFFFF
         copy[rows] += 1
         captured[rows] -= 4
     no_ip: NDArray[np.int64] = tagged[(behind != _ETH_P_IP) & (behind != _ETH_P_IPV6)]

@@ -13,6 +13,8 @@ from itertools import chain
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 from ipsecmon.config.reference import EXAMPLE
 from ipsecmon.errors import ConfigError, DecodeError
 from ipsecmon.model import Direction, ObservationPoint
@@ -35,6 +37,7 @@ from tests.unit.wire.made_up import damaged
 __all__ = ["TARGETS", "a_plan"]
 
 _COPIES = [*chain(*map(load, ("mixed", "single", "groups", "snaplen-30", "prefix", "tagged")))]
+_ALL_GROUPS = np.ones(1 << 16, np.bool_)
 _ANSWERS = [
     *chain(*map(load, ("counters", "table", "generation", "bound", "in-use", "no-table"))),
     *chain(*map(load, ("log-rules", "log-tables", "log-objects"))),
@@ -150,7 +153,7 @@ def fuzz_netlink(choose: Random) -> None:
 
 def fuzz_nflog(choose: Random) -> None:
     datagram = damaged(choose, _COPIES)
-    _refusable(lambda: decode_packets(datagram, [len(datagram)]))
+    _refusable(lambda: decode_packets(datagram, [len(datagram)], _ALL_GROUPS))
 
 
 def fuzz_xtables(choose: Random) -> None:

@@ -187,3 +187,11 @@ def test_the_helper_loads_no_third_party_module() -> None:
     assert done.returncode == 0, done.stderr
     third = {"numpy", "pydantic", "yaml", "click", "rich", "pyroute2", "influxdb_client", "vici"}
     assert third.isdisjoint(done.stdout.split())
+
+
+def test_the_command_line_loads_no_numpy_before_capabilities_are_gone() -> None:
+    """Its threads would keep them; and each command would take longer to start."""
+    program = "import sys, ipsecmon.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "numpy" not in done.stdout.split()

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
+from ipsecmon.account.shares import Shares
 from ipsecmon.account.tunnel_match import NO_NAMES
 from ipsecmon.agent.layers import LayerMeter, Told
 from ipsecmon.agent.observe import Counters
@@ -150,6 +151,7 @@ class Life:
             Nics(clock),
             TunnelMeter(NoSas(), (), NOTHING_OUTSIDE, self.counts, clock),
             LayerMeter(NoLinks(), {}, Told(lambda: NoL2tp(), dict, lambda name: False), self.counts),
+            Shares({}, self.counts),
             ledger,
             self.intervals,
             self.store,

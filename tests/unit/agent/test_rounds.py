@@ -13,7 +13,16 @@ import pytest
 from ipsecmon.account.carried import NOTHING_CARRIED
 from ipsecmon.agent.rounds import Checked
 from ipsecmon.errors import RulesRefused, StoreError
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Reading, SelfMeasurement
+from ipsecmon.model import (
+    CounterKey,
+    Direction,
+    How,
+    Increment,
+    ObservationPoint,
+    PartIncrement,
+    Reading,
+    SelfMeasurement,
+)
 from ipsecmon.store import report
 from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
@@ -89,6 +98,9 @@ class Watched:
 
     def settle(self, first: list[Increment], last: list[Increment], broken: set[CounterKey]) -> None:
         self.told.append(({one.key for one in last}, set(broken)))
+
+    def spis(self) -> None:
+        """Nobody's are known."""
 
 
 def test_counters_that_are_missing_or_have_left_bound_no_tunnel(life: Life) -> None:
@@ -180,4 +192,16 @@ def test_rules_that_cannot_be_put_back_are_a_gap_each_round(life: Life) -> None:
             life.rounds.read()
 
     assert life.counts.totals()["rules.gaps"] == 2
+    life.stop()
+
+
+def test_every_batch_has_the_parts_of_its_lines(life: Life) -> None:
+    line = CounterKey("line", Direction.IN, ObservationPoint.WIRE)
+    life.rounds.parts.ledger.change({1: KEY}, {line: [KEY]})
+    life.run(1)
+
+    assert life.rounds.last_closed is not None
+    assert life.rounds.last_closed.parts == (
+        PartIncrement("line", KEY.name, Direction.IN, 10 * OCTETS_PER_S, 100, How.COUNTED),
+    )
     life.stop()

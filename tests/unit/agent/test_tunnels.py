@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Optional
 
 import pytest
 
+from ipsecmon.account.spi_book import Spi
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
 from ipsecmon.agent.doctor_facts import Offloaded
 from ipsecmon.agent.observe import Counters
@@ -353,3 +355,57 @@ def test_sas_with_hardware_offload_are_counted_by_direction() -> None:
     world.source.sas = sas[3:]
     world.poll()
     assert world.meter.offloaded == Offloaded()
+
+
+def owner(world: World, spi: int) -> set[str]:
+    spis = world.meter.spis()
+    assert spis is not None
+    return set(spis.tunnels(Spi(bytes(10) + b"\xff\xff" + ipaddress.ip_address(PEER).packed, spi)))
+
+
+def test_whose_an_spi_is_is_told_of_sas_alive_and_of_those_that_ended_lately() -> None:
+    world = World(Source([sa(0)]))
+    world.poll()
+    world.source.events = [SaNews(sa(0, spi=0x200), False), SaEnd(sa(100, spi=0x200), False)]
+    world.source.events += [SaNews(sa(0, spi=0x300), False)]
+    world.source.sas = [sa(0), sa(0, spi=0x300)]
+    world.poll()
+
+    assert owner(world, 0x100) == owner(world, 0x200) == owner(world, 0x300) == {"vpn"}
+    assert owner(world, 0x400) == set()
+    for _ in range(3):
+        world.poll()
+    assert (owner(world, 0x200), owner(world, 0x300)) == (set(), {"vpn"})
+
+
+def test_whose_an_spi_is_is_not_told_while_sas_cannot_be_read() -> None:
+    world = World(Source([sa(0)]))
+    world.poll()
+    world.source.trouble = SourceError("no")
+    world.poll()
+    assert world.meter.spis() is None
+
+    world.source.trouble = None
+    world.poll()
+    assert owner(world, 0x100) == {"vpn"}
+
+
+def test_what_is_of_no_sa_may_be_of_one_that_was_not_heard_of() -> None:
+    world = World(Source([sa(0)]))
+    known = []
+    for has_missed in (False, False, True, False):  # the first one may have been too late for an end
+        world.source.has_missed = has_missed
+        world.meter.hear()
+        world.poll()
+        known.append(world.meter.knows_every_sa)
+
+    assert known == [False, True, False, True]
+
+
+def test_an_spi_is_of_the_tunnel_that_other_rules_name() -> None:
+    world = World(Source([sa(0)]))
+    world.poll()
+    world.meter.change([replace(VPN, name="other")])
+    world.poll()
+
+    assert owner(world, 0x100) == {"other"}

@@ -112,3 +112,43 @@ def test_a_real_store_is_read_whole_and_its_newest_interval_apart(config_file: P
     assert document["in"]["bits_per_s"] == 800_000
     assert document["out"]["parts"] == []
     assert "lines" not in document
+
+
+def test_a_tunnel_that_shares_a_part_is_a_part_and_says_how_it_is_known(config_file: Path) -> None:
+    def increments(**of_esp: int) -> list[Increment]:
+        return [
+            Increment(CounterKey("esp", IN, WIRE), 1000, 10, **of_esp),
+            Increment(CounterKey("branch", IN, ObservationPoint.ESP_SHARE), 700, 7),
+        ]
+
+    with opened(config_file.parent / "store") as store:
+        commit(store, batch(0, *increments()))
+    result = CliRunner().invoke(line_command, ["-c", str(config_file), "--json"])
+    parts = json.loads(result.output)["in"]["parts"]
+    assert [(one["name"], one["octets"], one["how"]) for one in parts] == [
+        ("branch", 700, "counted"),
+        ("esp", 300, "counted"),
+    ]
+
+    with opened(config_file.parent / "store") as store:
+        commit(store, batch(10, *increments(lost_packets=1)))
+    result = CliRunner().invoke(line_command, ["-c", str(config_file)])
+    assert "branch ~" in result.output and "esp ~" in result.output
+    assert "~ attributed" in result.output
+
+
+def test_what_is_derived_closes_the_identity_and_cannot_agree_with_it(config_file: Path) -> None:
+    line = load(config_file).lines[0]
+    seen = rows(IN)
+    seen[CounterKey("wan0", IN, NIC)] = Volume(1_014_000 + 10 * 1070, 1010)
+    seen[CounterKey("wan0", IN, LINK)] = Volume(14_140, 1010)
+    blind = ways_of(line, [line], seen, seen)[IN].identity
+    seen[CounterKey(VPN, IN, ObservationPoint.DERIVED)] = Volume(10 * 1056, 10)
+    way = ways_of(line, [line], seen, seen)[IN]
+
+    assert (blind.agreement.value, blind.unexplained) == ("disagree", 10_560)
+    assert "flowtable" in blind.reasons[-1]
+    assert (way.identity.agreement.value, way.identity.unexplained) == ("explained", 0)
+    assert "10 packets of ESP were seen by no rule" in way.identity.reasons[-1]
+    assert {part.name: part.how.value for part in way.parts} == {VPN: "derived", "web": "counted"}
+    assert way.last == Volume(1_010_560, 1010)

@@ -201,3 +201,16 @@ def test_the_wire_is_not_compared_where_history_began_earlier(tmp_path: Path) ->
         commit(store, batch(-DAY_S + 5, Increment(ON_THE_LINE, 700, 7), length_s=DAY_S), batch(DAY_S))
     told = TunnelReport("hq-gw1", (T0_S - 100) * NS, 0, (T0_S + DAY_S + 10) * NS, (), ())
     assert wire_octets(tmp_path, told, 10 * NS) == {}
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_share_of_esp_is_what_a_tunnel_had_on_the_wire_if_no_copy_of_it_was_lost(
+    tmp_path: Path, lost: int
+) -> None:
+    esp = CounterKey("esp", IN, ObservationPoint.WIRE)
+    share = CounterKey(VPN, IN, ObservationPoint.ESP_SHARE)
+    with opened(tmp_path) as store:
+        commit(store, batch(0, Increment(esp, 1000, 10, lost_packets=lost), Increment(share, 600, 6)))
+    told = TunnelReport("hq-gw1", T0_S * NS, 0, (T0_S + 10) * NS, (), ())
+
+    assert wire_octets(tmp_path, told, 10 * NS).get((VPN, IN)) == (None if lost else 600)

@@ -37,7 +37,8 @@ def test_a_host_name_that_is_another_counters_peer_is_told(tmp_path: Path) -> No
 def test_esp_is_nobodys_where_a_host_name_turns_out_to_be_a_narrower_tunnels_peer(tmp_path: Path) -> None:
     narrow = PEERS.replace("berlin.example.net", "berlin.example.net, reqid: 7")
     found = warned(narrow, tmp_path, {"berlin.example.net": ("192.0.2.1",)})
-    why = "its ESP on the wire is counted in esp and nat-t: there a rule tells a tunnel by its peer alone"
+    why = "its ESP on the wire is counted in esp and nat-t, and told by SPI: "
+    why += "a rule tells a tunnel by its peer alone"
     assert found[2:] == [
         f"counter berlin: {why}",
         f"counter parent: {why}, and counter berlin names this peer too",

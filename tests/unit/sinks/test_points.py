@@ -8,9 +8,11 @@ from ipsecmon.model import (
     Batch,
     CounterKey,
     Direction,
+    How,
     Increment,
     ObservationPoint,
     Pair,
+    PartIncrement,
     Reason,
     Reconciliation,
 )
@@ -101,3 +103,36 @@ def test_with_names_a_sink_gets_these_and_nothing_about_the_agent() -> None:
 
 def test_an_interface_can_be_named_like_a_counter() -> None:
     assert [part.key.name for part in select(batch(), ("eth1",)).increments] == ["eth1"]
+
+
+def test_parts_of_a_line_are_a_measurement_of_their_own_with_how_as_a_field() -> None:
+    parts = (
+        PartIncrement("T1", "vpn", Direction.IN, 1000, 10, How.ATTRIBUTED),
+        PartIncrement("T1", "esp", Direction.IN, 0, 0, How.COUNTED),
+    )
+    found = points_of(Batch("gw", 5, 6, (), parts=parts))
+
+    assert [(one.measurement, dict(one.tags), dict(one.fields), one.time_ns) for one in found] == [
+        (
+            "part",
+            {"router": "gw", "line": "T1", "part": name, "direction": "in"},
+            {"octets": octets, "packets": packets, "how": how},
+            5,
+        )
+        for name, octets, packets, how in (("vpn", 1000, 10, "attributed"), ("esp", 0, 0, "counted"))
+    ]
+    for one in found:
+        assert not set(one.tags) & set(one.fields)
+
+
+def test_shares_and_what_is_derived_have_no_meter_of_copies() -> None:
+    increments = tuple(
+        Increment(CounterKey("vpn", Direction.IN, point), 10, 1)
+        for point in (ObservationPoint.ESP_SHARE, ObservationPoint.DERIVED)
+    )
+    found = points_of(Batch("gw", 5, 6, increments))
+
+    assert [(one.measurement, one.tags["observed_at"]) for one in found] == [
+        ("counter", "esp-share"),
+        ("counter", "derived"),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pytest
@@ -22,6 +22,10 @@ class Socket:
         self._near.setblocking(False)
         self._dropped = dropped
         self.was_empty = False
+        self.esp_groups: Collection[int] = ()
+
+    def tell_esp(self, groups: Collection[int]) -> None:
+        self.esp_groups = groups
 
     def fileno(self) -> int:
         return self._near.fileno()
@@ -122,3 +126,12 @@ def test_the_smallest_receive_buffer_is_told_and_the_port_of_each(copies: Copies
 
     assert copies.receive_buffer() == 700
     assert copies.ports() == [one.port for one in sockets]
+
+
+def test_every_socket_knows_whose_esp_is_wanted_whenever_it_came(copies: Copies) -> None:
+    before, after = Socket(), Socket()
+    copies.add(before, [1, 2])
+    copies.tell_esp({2, 3})
+    copies.add(after, [3])
+
+    assert before.esp_groups == after.esp_groups == {2, 3}

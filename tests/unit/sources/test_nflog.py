@@ -341,3 +341,16 @@ def test_a_buffer_that_rmem_max_has_capped_is_told_as_it_is() -> None:
 
         assert source.receive_buffer == int(Path("/proc/sys/net/core/rmem_max").read_text())
         assert source.port == opened.getsockname()[0] != 0
+
+
+def test_only_groups_whose_esp_is_wanted_come_with_it(kernel: Kernel) -> None:
+    kernel.started()
+    told = []
+    for groups in ((), (GROUPS[0],), ()):
+        kernel.source.tell_esp(groups)
+        for group in GROUPS[:2]:
+            kernel.copies(group, [1, 2])
+        (packets,) = kernel.source.poll()
+        told.append(packets.esp.rows.tolist() if packets.esp is not None else None)
+
+    assert told == [None, [0, 1], None]

@@ -10,8 +10,11 @@ import pytest
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import (
     Batch,
+    Direction,
+    How,
     Increment,
     Pair,
+    PartIncrement,
     Reason,
     Reconciliation,
     SelfMeasurement,
@@ -74,6 +77,18 @@ def test_what_meters_say_of_each_other_comes_back() -> None:
     assert decode_batch(text) == batch
 
 
+def test_parts_of_the_line_come_back() -> None:
+    parts = (
+        PartIncrement("T1", "esp", Direction.IN, 1000, 10, How.COUNTED),
+        PartIncrement("T1", "vpn", Direction.OUT, 0, 0, How.DERIVED),
+    )
+    batch = replace(BATCH, parts=parts)
+    text = encode_batch(batch)
+    told = '["T1","esp","in",1000,10,"counted"],["T1","vpn","out",0,0,"derived"]'
+    assert text == f"{TEXT[:-1]},[],[],[],[{told}]]"
+    assert decode_batch(text) == batch
+
+
 def test_errors_without_tunnels_come_back() -> None:
     batch = replace(BATCH, xfrm_errors=(("XfrmInNoStates", 3),))
     assert decode_batch(encode_batch(batch)) == batch
@@ -95,6 +110,8 @@ INCREMENT = ["web", "in", "wire", 1000, 10]
 TUNNEL = ["vpn", "192.0.2.1", "in"]
 LAYER = ["vpn", "ip", "gre1", "in", 1, 1, 0, 0]
 AGREEMENT = ["web", "in", "wire", "rule-nflog", 1, 1, 0, 0, None]
+
+PART = ["T1", "esp", "in", 1000, 10, "counted"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +144,10 @@ AGREEMENT = ["web", "in", "wire", "rule-nflog", 1, 1, 0, 0, None]
         ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
         ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
         ["gw", 10, 20, [], [], [], [], [], [["vpn", "cake", *LAYER[2:]]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [PART[:-1]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [[*PART, 1]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [[*PART[:-1], "guessed"]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [["T1", "esp", "up", 1, 1, "counted"]]],
         ["gw", 10, 20, [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [AGREEMENT[:-1]]],
         ["gw", 10, 20, [], [], [], [], [[*AGREEMENT, 1]]],
