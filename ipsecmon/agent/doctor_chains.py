@@ -101,16 +101,19 @@ def _walked(
 
 
 def _hidden(chain: Chain, steps: Iterable[_Step], is_ours: Callable[[str], bool]) -> Iterator[Hidden]:
-    ends: list[_Step] = []
+    ends: list[tuple[_Step, dict[str, str]]] = []
     logged = ""  # the conditions of our rule right before: what that has logged may end
     for step in steps:
         if is_ours(step.rule):
-            for end in ends:
-                if not _are_disjoint(end, step):
+            facts = _facts(step)
+            for end, its_facts in ends:
+                if not _are_disjoint(its_facts, facts):
                     yield Hidden(chain, end.rule, step.rule)
             logged = step.conditions
-        elif step.ends and not (logged and step.conditions == logged) and not _is_loopback(step):
-            ends.append(step)
+        elif step.ends and not (logged and step.conditions == logged):
+            facts = _facts(step)
+            if "lo" not in (facts.get("i"), facts.get("o")):
+                ends.append((step, facts))
 
 
 def _conditions(rule: str) -> str:
@@ -127,14 +130,8 @@ def _facts(step: _Step) -> dict[str, str]:
     return found
 
 
-def _are_disjoint(one: _Step, other: _Step) -> bool:
-    here, there = _facts(one), _facts(other)
+def _are_disjoint(here: Mapping[str, str], there: Mapping[str, str]) -> bool:
     return any(here[name] != there[name] for name in here.keys() & there.keys())
-
-
-def _is_loopback(step: _Step) -> bool:
-    facts = _facts(step)
-    return "lo" in (facts.get("i"), facts.get("o"))
 
 
 def _set_value(rule: str) -> Optional[int]:
