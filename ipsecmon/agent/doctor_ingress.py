@@ -21,10 +21,11 @@ _POLICE = re.compile(r"\bpolice (0x[0-9a-f]+)")
 _ENDS = re.compile(r"gact action (?:pass|ok|drop|shot|stolen)")
 _ACTION = re.compile(r"action order|\bpolice\b")
 _KEY = re.compile(r"^  (\w+) (\S+)$", re.MULTILINE)
-_HEX = re.compile("[0-9a-f]{1,2}")
 _MATCH = re.compile(r"match ([0-9a-f]{8})/([0-9a-f]{8}) at (\S+)")
 _FAMILIES = {"all": "", "ip": "ip", "ipv6": "ip6"}
-_NAMES = {"tcp": 6, "udp": _UDP, "icmp": 1, "icmpv6": 58, "sctp": 132}  # else flower prints it as hex
+_ANY, _OTHER = -1, 255  # of IP protocols
+# by what flower prints; ESP as a number, which some versions write in hexadecimal
+_NAMES = {"udp": _UDP, str(_ESP): _ESP, f"{_ESP:x}": _ESP}
 _FLOWER_WORDS = ("eth_type", "ip_proto", "dst_port", "src_port", "not_in_hw", "in_hw", "skip_hw", "skip_sw")
 # (word's offset, its mask) of the IP protocol; of UDP's ports behind an IPv4 header without options
 _PROTOCOLS = {("8", 0x00FF0000): 16, ("4", 0x0000FF00): 8}
@@ -83,7 +84,7 @@ def _taking(kind: str, protocol: str, body: str) -> IngressFilter:
 
 
 def _u32(body: str) -> IngressFilter:
-    number, ports, is_narrow = -1, set(), False
+    number, ports, is_narrow = _ANY, set(), False
     for word, mask_word, at in _MATCH.findall(body):
         value, mask = int(word, 16), int(mask_word, 16)
         if (at, mask) in _PROTOCOLS:
@@ -98,20 +99,20 @@ def _u32(body: str) -> IngressFilter:
 def _flower(body: str) -> IngressFilter:
     keys = dict(_KEY.findall(body))
     word = keys.get("ip_proto", "")
-    number = _NAMES[word] if word in _NAMES else int(word, 16) if _HEX.fullmatch(word) else -1
+    number = _ANY if not word else _NAMES.get(word, _OTHER)
     ports = {int(keys[name]) for name in ("dst_port", "src_port") if keys.get(name, "").isdigit()}
     is_narrow = any(name not in _FLOWER_WORDS for name in keys)
     return _of_protocol("flower", number, ports, is_narrow)
 
 
 def _of_protocol(kind: str, number: int, ports: set[int], is_narrow: bool) -> IngressFilter:
-    """number: of the IP protocol, -1 for any."""
+    """number: of the IP protocol."""
     if number == _UDP:
         is_natt = _NATT_PORT in ports
         return IngressFilter(kind, takes_esp=is_natt or not ports, takes_others=not is_natt)
     return IngressFilter(
         kind,
-        takes_esp=number in (-1, _ESP) and not ports,
+        takes_esp=number in (_ANY, _ESP) and not ports,
         takes_others=number != _ESP,
-        takes_all=not is_narrow and not ports and number in (-1, _ESP),
+        takes_all=not is_narrow and not ports and number in (_ANY, _ESP),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ipsecmon.agent.doctor_facts import IngressFilter
@@ -11,6 +13,22 @@ REDIRECT = "\taction order 1: mirred (Egress Redirect to device ifb9) stolen\n \
 U32 = "filter parent ffff: protocol {} pref 2 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 \n"
 TABLE = "filter parent ffff: protocol ip pref 2 u32 chain 0 \n"
 TABLE += "filter parent ffff: protocol ip pref 2 u32 chain 0 fh 800: ht divisor 1 \n"
+
+
+# iproute2 6.1.0, Linux 6.1: tc filter show dev w0 ingress
+RECORDED = (Path(__file__).with_name("doctor_recorded") / "ingress.txt").read_text()
+
+
+def test_what_tc_prints_is_read_filter_by_filter_in_their_order() -> None:
+    assert read_filters(RECORDED) == [
+        IngressFilter("u32", takes_others=False, takes_all=True),  # ESP passes
+        IngressFilter("u32", takes_all=True, shaper="policer 0x1"),
+        IngressFilter("flower", takes_others=False, shaper="ifb9"),  # UDP 4500
+        IngressFilter("flower", takes_others=False, takes_all=True, shaper="policer 0x2"),
+        IngressFilter("matchall", takes_all=True, shaper="policer 0x3"),
+        IngressFilter("matchall", takes_all=True, ends=False),  # mirrored, and goes on
+        IngressFilter("basic", is_opaque=True),
+    ]
 
 
 def one(text: str) -> IngressFilter:
@@ -51,7 +69,7 @@ def test_a_u32_filter_takes_what_it_matches(
     ("keys", "expected"),
     [
         ([], (True, True, True)),
-        (["eth_type ipv4", "ip_proto 32"], (True, False, True)),  # flower prints ESP as hex
+        (["eth_type ipv4", "ip_proto 32"], (True, False, True)),  # in hexadecimal
         (["eth_type ipv4", "ip_proto udp", "dst_port 4500"], (True, False, False)),
         (["eth_type ipv4", "ip_proto tcp"], (False, True, False)),
         (["eth_type ipv4", "src_ip 198.51.100.7"], (True, True, False)),
