@@ -32,7 +32,7 @@ from ipsecmon.ipsec import (
 )
 from ipsecmon.model import CounterKey, Increment, TunnelIncrement
 
-__all__ = ["HEAR_NS", "NAME_TRIES", "Outside", "TunnelMeter"]
+__all__ = ["HEAR_NS", "MAX_ENDS", "NAME_TRIES", "Outside", "TunnelMeter"]
 
 _logger = logging.getLogger(__name__)
 MAX_ENDS = 256  # of SAs: the doctor asks for the route to each
