@@ -10,46 +10,62 @@ from typing import Any, Optional
 from ipsecmon.agent.doctor import Diagnosis, diagnose
 from ipsecmon.agent.doctor_facts import AgentFacts
 from ipsecmon.agent.doctor_findings import Finding
-from ipsecmon.agent.doctor_machine import fragments_made, read_facts
+from ipsecmon.agent.doctor_machine import Fragments, count_fragments, read_facts
+from ipsecmon.agent.foreign_rules import Keeper
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import DecodeError, HelperGone, SourceError
+from ipsecmon.helper.rules import Condition
 from ipsecmon.model import SelfMeasurement
 
 __all__ = ["CHECKUP_NS", "Checkup"]
 
 _logger = logging.getLogger(__name__)
 CHECKUP_NS = 3600 * 10**9
-_Made = tuple[int, int]  # fragments, and when (monotonic)
+_Made = tuple[Fragments, int]  # and when (monotonic)
+_Gaps = tuple[int, int]  # how often rules did not stand, and for how many milliseconds at most
 
 
 class Checkup:
     """look() on the loop's thread; standing: of the last look, notes left out."""
 
-    def __init__(self, wired: Wired) -> None:
+    def __init__(self, wired: Wired, keeper: Keeper) -> None:
         self._wired = wired
+        self._keeper = keeper
         self._standing: dict[str, Finding] = {}
         self._made: Optional[_Made] = None
+        self._gaps: _Gaps = (0, 0)
 
     @property
     def standing(self) -> list[Finding]:
         return list(self._standing.values())
 
     def look(self) -> Diagnosis:
-        """Read all facts anew; fragments count from here on. Raises HelperGone."""
+        """Read all facts anew; what grows counts from here on. Raises HelperGone.
+
+        Rules are fitted to what no rule set tells of, such as `ip rule`.
+        """
+        self._fit_rules()
         diagnosis = self._examine(self.facts())
         self._made = self._fragments() or self._made
+        self._gaps = self._gaps_so_far()
         return diagnosis
 
     def facts(self) -> AgentFacts:
         """What only this process knows. Raises HelperGone."""
         wired = self._wired
+        grown = self._grown()
+        gaps = self._gaps_so_far()
         return AgentFacts(
             rules_stand=self._rules_stand(),
             receive_buffer=wired.copies.receive_buffer(),
             ports=wired.copies.ports(),
             sas=wired.tunnels.describe()["sas"],
             offloaded=wired.tunnels.offloaded,
-            fragments=self._fragments_since(),
+            fragments=grown and (grown[0].made, grown[1]),
+            too_big=grown and grown[0].too_big,
+            gaps=(gaps[0] - self._gaps[0], gaps[1] - self._gaps[1]),
+            ends=wired.tunnels.ends,
+            nfmarks_refused=self._keeper.nfmarks_refused,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -80,8 +96,24 @@ class Checkup:
         self._standing = standing
 
     def _rules_stand(self) -> Optional[bool]:
+        """Whole ones count right, also where they are not fitted to this router any more."""
+        condition = self._condition()
+        return condition and condition.whole
+
+    def _fit_rules(self) -> None:
+        """Those that are not whole are the next round's, which knows what that costs."""
+        condition = self._condition()
+        if condition and condition.whole and not condition.stand:
+            try:
+                self._keeper.check(())
+            except HelperGone:
+                raise
+            except SourceError as error:
+                _logger.error("our rules could not be fitted to this router error=%s", error)
+
+    def _condition(self) -> Optional[Condition]:
         try:
-            return self._wired.helper.rules_stand()
+            return self._wired.helper.rules_condition()
         except HelperGone:
             raise
         except SourceError:
@@ -89,12 +121,19 @@ class Checkup:
 
     def _fragments(self) -> Optional[_Made]:
         try:
-            return fragments_made(), self._wired.clock.now().monotonic_ns
+            return count_fragments(), self._wired.clock.now().monotonic_ns
         except (OSError, DecodeError):
             return None
 
-    def _fragments_since(self) -> Optional[tuple[int, float]]:
+    def _grown(self) -> Optional[tuple[Fragments, float]]:
+        """Since the last look(), and in how many seconds."""
         now = self._fragments()
         if now is None or self._made is None:
             return None
-        return now[0] - self._made[0], (now[1] - self._made[1]) / 1e9
+        (counted, at_ns), (before, before_ns) = now, self._made
+        grown = Fragments(counted.made - before.made, counted.too_big - before.too_big)
+        return grown, (at_ns - before_ns) / 1e9
+
+    def _gaps_so_far(self) -> _Gaps:
+        counted = self._wired.counts.totals()
+        return counted.get("rules.gaps", 0), counted.get("rules.gap-ms", 0)

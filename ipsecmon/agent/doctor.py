@@ -15,11 +15,12 @@ from ipsecmon.agent.doctor_findings import UNKNOWN, Check, Finding, Seen, Severi
 from ipsecmon.agent.doctor_kernel import KERNEL_CHECKS
 from ipsecmon.agent.doctor_path import PATH_CHECKS
 from ipsecmon.agent.doctor_reading import READING_CHECKS
+from ipsecmon.agent.doctor_rules import RULE_CHECKS
 from ipsecmon.errors import SourceError
 
 __all__ = ["CHECKS", "KINDS", "Diagnosis", "diagnose"]
 
-CHECKS: tuple[Check, ...] = (*KERNEL_CHECKS, *READING_CHECKS, *PATH_CHECKS)
+CHECKS: tuple[Check, ...] = (*KERNEL_CHECKS, *RULE_CHECKS, *READING_CHECKS, *PATH_CHECKS)
 KINDS = tuple(check.kind for check in CHECKS)
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 

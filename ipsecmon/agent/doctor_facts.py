@@ -13,7 +13,21 @@ from typing import NamedTuple, Optional, TypeVar, Union
 from ipsecmon.errors import SourceError
 from ipsecmon.model import TunnelIncrement
 
-__all__ = ["AgentFacts", "Fact", "Facts", "Flowtable", "LogRule", "Offloaded", "Ruleset", "Unread", "known"]
+__all__ = [
+    "AgentFacts",
+    "BufferWish",
+    "Chain",
+    "Fact",
+    "Facts",
+    "Flowtable",
+    "IngressFilter",
+    "LogRule",
+    "Offloaded",
+    "PathMtu",
+    "Ruleset",
+    "Unread",
+    "known",
+]
 
 _Told = TypeVar("_Told")
 
@@ -60,11 +74,57 @@ class LogRule(NamedTuple):
     threshold: int
 
 
+class Chain(NamedTuple):
+    """table: with its family, or `iptables-legacy mangle`. is_base: packets come to it by a hook.
+
+    rules: in order, each as its program prints it, less comments and prefixes.
+    """
+
+    table: str
+    name: str
+    is_base: bool
+    rules: Sequence[str]
+
+
 class Ruleset(NamedTuple):
-    """Of nf_tables, in this network namespace."""
+    """Of nf_tables, in this network namespace; chains: of legacy iptables too."""
 
     flowtables: Sequence[Flowtable]
     log_rules: Sequence[LogRule]
+    chains: Sequence[Chain] = ()
+
+
+class IngressFilter(NamedTuple):
+    """A filter at an interface's ingress, in the order in which they are tried.
+
+    takes_esp, takes_others: whether it may take ESP (or ESP in UDP), and IP packets that are neither.
+    takes_all: of what it may take it leaves none. shaper: the interface that it redirects to, or its policer;
+    empty where it is none. ends: no later filter sees what it takes. is_opaque: what it takes is not known.
+    """
+
+    kind: str
+    takes_esp: bool = True
+    takes_others: bool = True
+    takes_all: bool = False
+    shaper: str = ""
+    ends: bool = True
+    is_opaque: bool = False
+
+
+class PathMtu(NamedTuple):
+    """What the kernel has learnt, or was told, of the path to a peer; octets of IP packets."""
+
+    peer: str
+    interface: str
+    path: int
+    link: int
+
+
+class BufferWish(NamedTuple):
+    """nlbufsiz, in octets, that a program asks the kernel for, by its config file."""
+
+    file: str
+    octets: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +133,9 @@ class AgentFacts:
 
     rules_stand: None where they could not be asked. receive_buffer: octets that the smallest of its NFLOG
     sockets has, as the config counts them; None without a socket. ports: of these sockets.
-    fragments: packets' fragments that this machine made, and in how many seconds.
+    fragments: packets' fragments that this machine made, and in how many seconds; too_big: packets that it
+    dropped as too big, in the same time. gaps: how often rules did not stand since the last hourly look, and
+    how many milliseconds that was at most. ends: outer addresses of SAs.
     """
 
     rules_stand: Optional[bool]
@@ -82,6 +144,10 @@ class AgentFacts:
     sas: int
     offloaded: Sequence[int]
     fragments: Optional[tuple[int, float]]
+    too_big: Optional[int] = None
+    gaps: tuple[int, int] = (0, 0)
+    ends: Sequence[str] = ()
+    nfmarks_refused: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +155,9 @@ class Facts:
     """ranges: of NFLOG groups, inclusive. has_tunnels: whether the config names any.
 
     lower: by interface of the line, it and what is below it (of a bond, a VLAN). gro: by interface.
-    modules: of the kernel, loaded or built in. owners: NFLOG group to netlink port. ingress: by interface,
-    what its ingress filters do with packets (mirred, police). last_hour: tunnels, from the store.
+    modules: of the kernel, loaded or built in. owners: NFLOG group to netlink port. ingress: by interface.
+    last_hour: tunnels, from the store. tags: whether our rules write nfmarks, if nothing overlaps their mask;
+    nfmark_uses: what does, a sentence each. lacking: what our nft rules need and this kernel refuses.
     """
 
     table: str
@@ -104,12 +171,17 @@ class Facts:
     modules: Fact[frozenset[str]]
     ruleset: Fact[Ruleset]
     owners: Fact[Mapping[int, int]]
-    ingress: Fact[Mapping[str, Sequence[str]]]
+    ingress: Fact[Mapping[str, Sequence[IngressFilter]]]
     rmem_max: Fact[int]
     is_clock_synchronised: Fact[bool]
     has_conntrack_accounting: Fact[bool]
     last_hour: Fact[Sequence[TunnelIncrement]]
     agent: Fact[AgentFacts]
+    tags: bool
+    nfmark_uses: Fact[Sequence[str]]
+    lacking: Fact[Sequence[str]]
+    path_mtus: Fact[Sequence[PathMtu]]
+    wishes: Fact[Sequence[BufferWish]]
 
     def is_ours(self, group: int) -> bool:
         """Whether the config may use an NFLOG group."""

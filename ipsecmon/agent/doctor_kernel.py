@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ipsecmon.agent.doctor_facts import Facts, Flowtable, Offloaded, known
+from ipsecmon.agent.doctor_facts import Facts, Flowtable, Offloaded, Unread, known
 from ipsecmon.agent.doctor_findings import UNKNOWN, Check, Seen, Severity
 
 __all__ = ["KERNEL_CHECKS"]
@@ -64,6 +64,12 @@ def _clock(facts: Facts) -> Iterator[Seen]:
 
 
 def _kernel(facts: Facts) -> Iterator[Seen]:
+    """What was tried is the truth; where nothing could be, the version has to do."""
+    if not isinstance(facts.lacking, Unread):
+        if facts.lacking:
+            what = f"Linux {facts.release} or its nft refuses {_words(list(facts.lacking))}"
+            yield Seen(Severity.RISK, what)
+        return
     found = re.match(r"(\d+)\.(\d+)", facts.release)
     if found is None:
         yield Seen(Severity.NOTE, f"{UNKNOWN}release {facts.release!r} has no number")

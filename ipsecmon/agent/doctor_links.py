@@ -1,23 +1,23 @@
-"""Of the line's interfaces, for the doctor: what is below them, GRO, filters at their ingress (pyroute2)."""
+"""Of links and routes, for the doctor: what is below the line's interfaces, GRO, path MTUs (pyroute2)."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
 from pyroute2.netlink.exceptions import NetlinkError
 
+from ipsecmon.agent.doctor_facts import PathMtu
 from ipsecmon.errors import SourceError
 
-__all__ = ["read_gro", "read_ingress", "read_lower"]
+__all__ = ["read_gro", "read_lower", "read_path_mtus"]
 
-_INGRESS = 0xFFFFFFF2  # TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), linux/pkt_sched.h
-_QDISCS = ("ingress", "clsact")
-_ACTIONS = ("mirred", "police")  # to an ifb or another interface; down to a rate
+_UNICAST = 1  # RTN_UNICAST, linux/rtnetlink.h
 
 
 def read_lower(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -54,31 +54,24 @@ def _has_gro(name: str) -> bool:
         asked.close()
 
 
-def read_ingress(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """By interface: the actions of its ingress filters that shape or drop. Raises SourceError."""
+def read_path_mtus(peers: Iterable[str]) -> list[PathMtu]:
+    """Of each peer that this machine sends to by an interface. Raises SourceError."""
     with _route() as route:
-        found = {}
-        for name in names:
-            indexes = route.link_lookup(ifname=name)
-            found[name] = _actions(route, indexes[0]) if indexes else []
-        return found
+        return [found for peer in peers for found in _path_mtu(route, peer)]
 
 
-def _actions(route: Any, index: int) -> list[str]:
-    kinds = [qdisc.get_attr("TCA_KIND") for qdisc in route.get_qdiscs(index)]
-    if not set(kinds) & set(_QDISCS):
-        return []
-    filters = list(route.get_filters(index=index, parent=_INGRESS))
-    return [kind for one in filters for kind in _kinds_of_actions(one) if kind in _ACTIONS]
-
-
-def _kinds_of_actions(message: Any) -> Iterator[str]:
-    """Of all attributes, however deep; one that pyroute2 does not decode is no dict."""
-    for slot in message.get("attrs", ()) if isinstance(message, dict) else ():
-        if slot[0] == "TCA_ACT_KIND":
-            yield str(slot[1])
-        else:
-            yield from _kinds_of_actions(slot[1])
+def _path_mtu(route: Any, peer: str) -> Iterator[PathMtu]:
+    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    try:
+        way = route.route("get", dst=peer, family=family)[0]
+    except NetlinkError:  # there is none
+        return
+    metrics = way.get_attr("RTA_METRICS")
+    known = metrics.get_attr("RTAX_MTU") if metrics else None
+    if way["type"] == _UNICAST:
+        link = route.link("get", index=way.get_attr("RTA_OIF"))[0]
+        mtu = link.get_attr("IFLA_MTU")
+        yield PathMtu(peer, str(link.get_attr("IFLA_IFNAME")), known or mtu, mtu)
 
 
 @contextlib.contextmanager

@@ -10,20 +10,26 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Callable, NamedTuple, TypeVar
 
 from ipsecmon.agent.doctor_clock import is_clock_synchronised
-from ipsecmon.agent.doctor_facts import AgentFacts, Fact, Facts, Unread, known
-from ipsecmon.agent.doctor_links import read_gro, read_ingress, read_lower
-from ipsecmon.agent.doctor_nft import list_ruleset
+from ipsecmon.agent.doctor_facts import AgentFacts, Fact, Facts, Ruleset, Unread, known
+from ipsecmon.agent.doctor_ingress import list_filters
+from ipsecmon.agent.doctor_legacy import list_legacy
+from ipsecmon.agent.doctor_links import read_gro, read_lower, read_path_mtus
+from ipsecmon.agent.doctor_nft import is_net_admin, list_ruleset
+from ipsecmon.agent.doctor_others import read_wishes
+from ipsecmon.agent.doctor_probe import lacking
 from ipsecmon.agent.plan import group_ranges
 from ipsecmon.config import Config
-from ipsecmon.errors import IpsecmonError
+from ipsecmon.config.readers import parse_address
+from ipsecmon.errors import IpsecmonError, SourceError
+from ipsecmon.helper.rules import nfmark_uses
 from ipsecmon.model import TunnelIncrement
 from ipsecmon.store import report
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
-__all__ = ["fragments_made", "read_facts", "read_modules", "read_owners"]
+__all__ = ["Fragments", "count_fragments", "read_facts", "read_modules", "read_owners"]
 
 TABLE = "ipsecmon"
 _HOUR_NS = 3600 * 10**9
@@ -32,28 +38,43 @@ _SYS = Path("/proc/sys")
 _Told = TypeVar("_Told")
 
 
+class Fragments(NamedTuple):
+    """Since this network namespace began, of both families. too_big: packets dropped as such."""
+
+    made: int
+    too_big: int
+
+
 def read_facts(config: Config, agent: Fact[AgentFacts], folder: Path) -> Facts:
     """agent: what the running one says. folder: its store."""
     names = [name for line in config.lines for name in line.interfaces]
+    is_managed = config.rules == "managed"
+    has_tunnels = any(counter.ipsec for counter in config.counters)
+    tags = is_managed and has_tunnels and config.nfmark.use != "off"
     lower: Fact[Mapping[str, Sequence[str]]] = _tried(lambda: read_lower(names))
     return Facts(
         table=TABLE,
         ranges=group_ranges(config),
         wanted_buffer=config.nflog.receive_buffer_octets,
-        has_tunnels=any(counter.ipsec for counter in config.counters),
-        is_managed=config.rules == "managed",
+        has_tunnels=has_tunnels,
+        is_managed=is_managed,
         release=os.uname().release,
         lower=lower,
         gro=_tried(lambda: read_gro([name for found in known(lower).values() for name in found])),
         modules=_tried(read_modules),
-        ruleset=_tried(list_ruleset),
+        ruleset=_tried(_ruleset),
         owners=_tried(read_owners),
-        ingress=_tried(lambda: read_ingress(names)),
+        ingress=_tried(lambda: list_filters(names)),
         rmem_max=_tried(lambda: int((_SYS / "net/core/rmem_max").read_text())),
         is_clock_synchronised=_tried(is_clock_synchronised),
         has_conntrack_accounting=_tried(_conntrack_accounting),
         last_hour=_tried(lambda: _last_hour(folder)),
         agent=agent,
+        tags=tags,
+        nfmark_uses=_tried(lambda: _nfmark_uses(config.nfmark.mask)) if tags else (),
+        lacking=_tried(lambda: _lacking(config, agent)),
+        path_mtus=_tried(lambda: read_path_mtus(_peers(config, agent))),
+        wishes=_tried(read_wishes),
     )
 
 
@@ -70,11 +91,43 @@ def read_owners() -> Mapping[int, int]:
     return {int(row[0]): int(row[1]) for row in rows if row}
 
 
-def fragments_made() -> int:
-    """Since this network namespace began, of both families. Raises OSError and DecodeError."""
+def count_fragments() -> Fragments:
+    """Raises OSError and DecodeError."""
     four = decode_snmp("\n".join(_lines(_NET / "snmp")))
     six = decode_snmp6("\n".join(_lines(_NET / "snmp6")))
-    return four.get("FragCreates", 0) + six.get("Ip6FragCreates", 0)
+    return Fragments(
+        four.get("FragCreates", 0) + six.get("Ip6FragCreates", 0),
+        four.get("FragFails", 0) + six.get("Ip6FragFails", 0),
+    )
+
+
+def _ruleset() -> Ruleset:
+    """nf_tables, and the chains of legacy iptables."""
+    found = list_ruleset()
+    return found._replace(chains=[*found.chains, *list_legacy()])
+
+
+def _nfmark_uses(mask: int) -> Sequence[str]:
+    if not is_net_admin():
+        raise SourceError("only root may see rule sets: sudo ipsecmon doctor")
+    return nfmark_uses(mask)
+
+
+def _lacking(config: Config, agent: Fact[AgentFacts]) -> Sequence[str]:
+    """Where our rules stand, or are those of iptables, nft's have nothing to prove."""
+    stand = not isinstance(agent, Unread) and agent.rules_stand
+    if stand or config.rules != "managed":
+        return ()
+    if config.backend not in ("auto", "nft"):
+        raise SourceError("the rules are those of iptables")
+    return lacking()
+
+
+def _peers(config: Config, agent: Fact[AgentFacts]) -> Sequence[str]:
+    """Addresses of the config, and of SAs that are alive."""
+    ends = () if isinstance(agent, Unread) else agent.ends
+    named = [str(peer) for one in config.counters if one.ipsec for peer in one.ipsec.peers]
+    return sorted({*ends, *(peer for peer in named if parse_address(peer))})
 
 
 def _conntrack_accounting() -> bool:

@@ -1,4 +1,4 @@
-"""What `nft list ruleset` says of flowtables, and of rules that log to NFLOG groups."""
+"""What `nft list ruleset` says of flowtables, of chains, and of rules that log to NFLOG groups."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipsecmon.agent.doctor_facts import Flowtable, LogRule, Ruleset
+from ipsecmon.agent.doctor_facts import Chain, Flowtable, LogRule, Ruleset
 from ipsecmon.errors import SourceError
 
-__all__ = ["list_ruleset", "read_ruleset"]
+__all__ = ["is_net_admin", "list_ruleset", "read_ruleset"]
 
 _LIMIT_S = 10.0
 _SBIN = ":/usr/local/sbin:/usr/sbin:/sbin"  # not on an ordinary user's path
 _CAP_NET_ADMIN = 12
-_TABLE = re.compile(r"^table \S+ (\S+) \{", re.MULTILINE)
+_TABLE = re.compile(r"^table (\S+) (\S+) \{", re.MULTILINE)
+_CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_SAID = re.compile(r'\b(?:comment|prefix) "[^"\n]*"')
 _FLOWTABLE = re.compile(r"^\tflowtable (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _DEVICES = re.compile(r"\bdevices = \{([^}]*)\}")
 _QUOTED = re.compile(r'"[^"\n]*"')  # a prefix or a comment may say anything
@@ -27,7 +29,7 @@ _THRESHOLD = re.compile(r"\bqueue-threshold (\d+)")
 
 def list_ruleset() -> Ruleset:
     """Raises SourceError where this process may not ask: the agent never may, root may."""
-    if not _is_net_admin():
+    if not is_net_admin():
         raise SourceError("only root may see rule sets: sudo ipsecmon doctor")
     nft = shutil.which("nft", path=os.environ.get("PATH", "") + _SBIN)
     if nft is None:
@@ -56,6 +58,7 @@ def read_ruleset(text: str) -> Ruleset:
     return Ruleset(
         [one for table in tables for one in _flowtables(table)],
         [one for table in tables for one in _log_rules(table)],
+        [one for table in tables for one in _chains(table)],
     )
 
 
@@ -71,14 +74,24 @@ def _flowtables(table: str) -> Iterator[Flowtable]:
         )
 
 
+def _chains(table: str) -> Iterator[Chain]:
+    named = _TABLE.match(table)
+    for name, inside in _CHAIN.findall(table):
+        lines = [_SAID.sub("", line).strip() for line in inside.splitlines()]
+        is_base = any(line.startswith("type ") for line in lines)
+        rules = [line for line in lines if line and not line.startswith(("type ", "policy ", "comment"))]
+        yield Chain(f"{named[1]} {named[2]}" if named else "", name, is_base, rules)
+
+
 def _log_rules(table: str) -> Iterator[LogRule]:
     named = _TABLE.match(table)
     for group, rest in _GROUP.findall(_QUOTED.sub("", table)):
         threshold = _THRESHOLD.search(rest)
-        yield LogRule(named[1] if named else "", int(group), int(threshold[1]) if threshold else 0)
+        yield LogRule(named[2] if named else "", int(group), int(threshold[1]) if threshold else 0)
 
 
-def _is_net_admin() -> bool:
+def is_net_admin() -> bool:
+    """Whether this process may see and try rules."""
     status = Path("/proc/thread-self/status").read_text()
     found = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
     return found is not None and bool(int(found[1], 16) >> _CAP_NET_ADMIN & 1)

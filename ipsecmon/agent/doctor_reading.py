@@ -1,4 +1,4 @@
-"""Checks of how ipsecmon reads: its rules, its NFLOG groups and their sockets."""
+"""Checks of how ipsecmon, and others beside it, read NFLOG: groups, sockets, buffers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from collections.abc import Iterator
 
 from ipsecmon.agent.doctor_facts import Facts, Unread, known
 from ipsecmon.agent.doctor_findings import Check, Seen, Severity
-from ipsecmon.errors import SourceError
 from ipsecmon.units import render_octets
 
 __all__ = ["READING_CHECKS"]
 
-
-def _rules_missing(facts: Facts) -> Iterator[Seen]:
-    stand = known(facts.agent).rules_stand
-    if stand is None:
-        raise SourceError("the agent's helper could not look at the rules just now")
-    if not stand:
-        ours, yours = "our rules are missing or were changed", "a group has no rule that counts"
-        yield Seen(Severity.WRONG, ours if facts.is_managed else yours)
+MOST_NLBUFSIZ = 131_072  # nfulnl_set_nlbufsiz(), net/netfilter/nfnetlink_log.c
 
 
 def _receive_buffer(facts: Facts) -> Iterator[Seen]:
@@ -40,23 +32,14 @@ def _group_owner(facts: Facts) -> Iterator[Seen]:
             yield Seen(Severity.RISK, f"NFLOG group {group} belongs to another program (netlink port {port})")
 
 
-def _log_threshold(facts: Facts) -> Iterator[Seen]:
-    for one in known(facts.ruleset).log_rules:
-        if one.threshold == 1 and one.table != facts.table and facts.is_ours(one.group):
-            what = f"a rule in table {one.table} logs to group {one.group} with threshold 1"
-            yield Seen(Severity.RISK, what)
+def _nlbufsiz(facts: Facts) -> Iterator[Seen]:
+    for file, octets in known(facts.wishes):
+        if octets > MOST_NLBUFSIZ:
+            asked = f"{file} asks for a buffer of {octets:,} octets (nlbufsiz)"
+            yield Seen(Severity.NOTE, f"{asked}; the kernel ignores more than {MOST_NLBUFSIZ:,}")
 
 
 READING_CHECKS = (
-    Check(
-        "rules-missing",
-        "every part of the line and every named counter: what passes now is in none. SA counters and the "
-        "interface stay right",
-        "ipsecmon rules status; what reloads the firewall (firewalld, iptables-restore) must leave our "
-        "table or "
-        "chains alone",
-        _rules_missing,
-    ),
     Check(
         "receive-buffer",
         "nflog_octets and nflog_packets: a burst overflows the socket, and copies are lost (lost_packets "
@@ -74,11 +57,10 @@ READING_CHECKS = (
         _group_owner,
     ),
     Check(
-        "log-threshold",
-        "nflog_octets and nflog_packets: each packet is a message of its own, which loses copies at high "
-        "rates "
-        "(lost_packets says how many). Totals stay right",
-        "give the rule --nflog-threshold 64 or more (nft: queue-threshold)",
-        _log_threshold,
+        "nlbufsiz",
+        "nothing of ipsecmon's: the numbers of that program, whose copies come in small buffers of about "
+        "3.7 KB, as the kernel took the setting for none",
+        "uacctd_nl_size: 131072 or less in that file, and start the program again",
+        _nlbufsiz,
     ),
 )

@@ -84,7 +84,7 @@ class Agent:
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = build_keeper(wired)
-        self._checkup = Checkup(wired)
+        self._checkup = Checkup(wired, self._keeper)
         self._gather = Gather(wired.plan.receive_buffer)
         self._ending = False
         self._unwind: list[Callable[[], object]] = []

@@ -73,12 +73,15 @@ class RuleKeeper:
 
         missing: keys whose counter is gone.
         """
-        stood = self._wired.helper.rules_stand()
-        if not stood:
+        condition = self._wired.helper.rules_condition()
+        if not condition.whole:
             self._wired.counts.add("rules", "repaired")
             _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
+        elif not condition.stand:
+            _logger.info("this router's NAT or use of nfmarks has changed, our rules are fitted to it")
+        if not condition.stand:
             self.install()
-        return Checked(self._wired.rules.poll().generation, repaired=not stood)
+        return Checked(self._wired.rules.poll().generation, repaired=not condition.whole)
 
     def _say(self, refused: list[str]) -> None:
         if refused != self.nfmarks_refused:

@@ -34,9 +34,10 @@ from ipsecmon.ipsec import (
 )
 from ipsecmon.model import CounterKey, Increment, TunnelIncrement
 
-__all__ = ["HEAR_NS", "NAME_TRIES", "Outside", "TunnelMeter"]
+__all__ = ["HEAR_NS", "MAX_ENDS", "NAME_TRIES", "Outside", "TunnelMeter"]
 
 _logger = logging.getLogger(__name__)
+MAX_ENDS = 256  # of SAs: the doctor asks for the route to each
 HEAR_NS = 2_000_000_000  # 64 MiB of events in that time are more than any IKE daemon makes
 NAME_TRIES = 8  # more: a daemon that was slow once is left alone for some (sources/ike.py)
 _NS = 10**9
@@ -97,6 +98,7 @@ class TunnelMeter:
         self.offloaded = Offloaded()
         self.carried: Carried = NOTHING_CARRIED  # as of the last read(), if asked for
         self.asks_carried = False
+        self.ends: Sequence[str] = ()  # outer addresses, this machine's own too; of at most MAX_ENDS
         self._volumes_before: Sequence[Increment] = ()
         self._broken: set[CounterKey] = set()
         self._saved = SavedSas()
@@ -170,6 +172,7 @@ class TunnelMeter:
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
             self.offloaded = _count_offloaded(dump.sas)
+            self.ends = _ends(dump.sas)
             self._take_in(self._tunnels, heard)
             self._learn(dump.sas)
         except HelperGone:
@@ -285,6 +288,15 @@ def _count_offloaded(sas: Iterable[SecurityAssociation]) -> Offloaded:
     found = [sa.offload for sa in sas if sa.offload is not None]
     inbound = sum(one.is_inbound for one in found)
     return Offloaded(inbound, len(found) - inbound, sum(one.is_full for one in found))
+
+
+def _ends(sas: Iterable[SecurityAssociation]) -> list[str]:
+    found: set[str] = set()
+    for sa in sas:
+        found.update((sa.source, sa.destination))
+        if len(found) >= MAX_ENDS:
+            break
+    return sorted(found)[:MAX_ENDS]
 
 
 def _has_nameless(sas: Iterable[SecurityAssociation], names: IkeNames) -> bool:

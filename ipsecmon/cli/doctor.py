@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from ipsecmon.agent.control import NotRunning, ask
@@ -23,9 +23,12 @@ from ipsecmon.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["doctor_command"]
+__all__ = ["doctor_command", "show"]
 
 FOUND, USAGE = 1, 2
+_WIDEST = 110  # of a line of text that is easy to read
+_NARROWEST = 20
+_SEVERITY_WIDTH, _LABEL_WIDTH = 7, 22  # the longest kind has 20
 _STYLES = {Severity.WRONG: "red", Severity.RISK: "yellow", Severity.NOTE: "dim"}
 
 
@@ -51,38 +54,69 @@ def doctor_command(config_file: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"router": config.router, **diagnosis.describe()}, indent=2))
     else:
-        _show(config.router, diagnosis, wide_console())
+        show(config.router, diagnosis, wide_console())
     sys.exit(FOUND if diagnosis.standing() else 0)
 
 
 def _agent(folder: Path) -> Fact[AgentFacts]:
     try:
-        return AgentFacts(**ask(folder, "doctor")["facts"])
+        told = ask(folder, "doctor")["facts"]
+        return AgentFacts(**told)
+    except TypeError:
+        return Unread("the running agent is of another version: restart it")
     except NotRunning:
         return Unread("only a running agent knows, and none runs")
     except SourceError as error:
         return Unread(str(error))
 
 
-def _show(router: str, diagnosis: Diagnosis, console: Console) -> None:
-    console.print(Text(f"{printable(router)}: {len(diagnosis.checked)} conditions looked for", style="bold"))
-    table = Table.grid(padding=(0, 2))
+def show(router: str, diagnosis: Diagnosis, console: Console) -> None:
+    """For people: the worst first, and what is not known last."""
+    width = min(console.width, _WIDEST)
+    looked = f"{printable(router)}: {len(diagnosis.checked)} conditions looked for"
+    console.print(Text(f"{looked}{_summary(diagnosis)}", style="bold"), soft_wrap=True)
     for one in diagnosis.findings:
         if not one.what.startswith(UNKNOWN):
-            _add(table, one)
-    for what, kinds in _unknown(diagnosis).items():
-        table.add_row(Text("note", style="dim"), Text(f"{what}: {', '.join(kinds)}"))
-    console.print(table)
+            console.print()
+            _show_finding(one, console, width)
+    for why, kinds in _unknown(diagnosis).items():
+        console.print()
+        _show_row(Severity.NOTE, Text("unknown"), f"{', '.join(kinds)}: {why}", console, width)
     if not diagnosis.standing():
-        console.print(Text("nothing found that makes a number false", style="green"))
+        console.print()
+        console.print(Text("nothing found that makes a number false", style="green"), soft_wrap=True)
 
 
-def _add(table: Table, one: Finding) -> None:
-    said = Text.assemble((one.kind, "bold"), f": {printable(one.what)}")
-    table.add_row(Text(one.severity.value, style=_STYLES[one.severity]), said)
+def _summary(diagnosis: Diagnosis) -> str:
+    """How many findings of each severity; a kind of which nothing is known is one."""
+    told = [one for one in diagnosis.findings if not one.what.startswith(UNKNOWN)]
+    numbers = {severity.value: sum(one.severity is severity for one in told) for severity in Severity}
+    numbers["unknown"] = len({kind for kinds in _unknown(diagnosis).values() for kind in kinds})
+    said = [f"{number} {_plural(word, number)}" for word, number in numbers.items() if number]
+    return f": {', '.join(said)}" if said else ""
+
+
+def _plural(word: str, number: int) -> str:
+    return f"{word}s" if number > 1 and word in ("risk", "note") else word
+
+
+def _show_finding(one: Finding, console: Console, width: int) -> None:
+    _show_row(one.severity, Text(one.kind, style="bold"), printable(one.what), console, width)
     if one.severity is not Severity.NOTE:
-        table.add_row("", Text(f"falsifies: {one.falsifies}"))
-        table.add_row("", Text(f"mend: {one.mend}"))
+        _show_row(None, Text("falsifies", style="dim"), one.falsifies, console, width)
+        _show_row(None, Text("mend", style="dim"), one.mend, console, width)
+
+
+def _show_row(severity: Optional[Severity], label: Text, said: str, console: Console, width: int) -> None:
+    """A severity, a label and what is said, wrapped in a column of its own."""
+    label.truncate(_LABEL_WIDTH, pad=True)
+    head = Text(f"{severity.value if severity else '':<{_SEVERITY_WIDTH}}")
+    if severity:
+        head.stylize(_STYLES[severity])
+    indent = _SEVERITY_WIDTH + _LABEL_WIDTH
+    for number, line in enumerate(textwrap.wrap(said, max(_NARROWEST, width - indent))):
+        before = Text.assemble(head, label) if number == 0 else Text(" " * indent)
+        console.print(before.append(line), soft_wrap=True)
 
 
 def _unknown(diagnosis: Diagnosis) -> dict[str, list[str]]:
@@ -90,5 +124,5 @@ def _unknown(diagnosis: Diagnosis) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in diagnosis.findings:
         if one.what.startswith(UNKNOWN):
-            found.setdefault(printable(one.what), []).append(one.kind)
+            found.setdefault(printable(one.what[len(UNKNOWN) :]), []).append(one.kind)
     return found

@@ -15,8 +15,10 @@ from ipsecmon.helper.programs import output
 from ipsecmon.helper.rules import (
     OUR_PREFIXES,
     Applied,
+    Condition,
     adapted,
     apply_rules,
+    condition,
     nft_works,
     remove_rules,
     rules_stand,
@@ -31,7 +33,7 @@ __all__ = ["Rules", "prepare", "resolve"]
 
 class _Backend(Protocol):
     def apply(self) -> Applied: ...
-    def stand(self) -> bool: ...
+    def stand(self) -> Condition: ...
     def remove(self) -> None: ...
     def read(self) -> CounterDump: ...
     def holds_ours(self) -> bool: ...
@@ -50,7 +52,7 @@ class Rules:
         self._remove_others(backend)
         return backend.apply()
 
-    def stand(self) -> bool:
+    def stand(self) -> Condition:
         return self._backend().stand()
 
     def remove(self) -> None:
@@ -81,8 +83,8 @@ class _Nft:
     def apply(self) -> Applied:
         return apply_rules(self._plan)
 
-    def stand(self) -> bool:
-        return rules_stand(self._plan)
+    def stand(self) -> Condition:
+        return condition(self._plan, rules_stand)
 
     def remove(self) -> None:
         remove_rules(self._plan)
@@ -107,8 +109,8 @@ class _Iptables:
         notes = self._rules.apply(fitted)
         return Applied(fitted.does_nat, refused, notes, f"iptables-{self.flavour}")
 
-    def stand(self) -> bool:
-        return self._rules.stand(adapted(self._plan)[0])
+    def stand(self) -> Condition:
+        return condition(self._plan, self._rules.stand)
 
     def remove(self) -> None:
         self._rules.remove()

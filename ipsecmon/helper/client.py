@@ -21,7 +21,7 @@ from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.capabilities import pass_on_net_admin
 from ipsecmon.helper.foreign_rules import ForeignDump, ForeignRule
 from ipsecmon.helper.netfilter import CounterDump
-from ipsecmon.helper.rules import Applied
+from ipsecmon.helper.rules import Applied, Condition
 from ipsecmon.ruleset.model import Plan
 from ipsecmon.wire.nftables import NamedCounter
 from ipsecmon.wire.sa_records import MAX_RECORDS
@@ -158,9 +158,12 @@ class Helper:
     def remove_rules(self) -> None:
         self._ask("rules-remove")
 
-    def rules_stand(self) -> bool:
+    def rules_condition(self) -> Condition:
         answer, _ = self._ask("rules-verify")
-        return bool(answer["stand"])
+        return Condition(**answer)
+
+    def rules_stand(self) -> bool:
+        return self.rules_condition().stand
 
     def sa_dump(self, reader: str, known: int) -> HelpersSas:
         """SAs, by netlink or ip-xfrm. known: number of the last dump that was taken; 0 is none."""

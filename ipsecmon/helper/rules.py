@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.programs import find, output, run
@@ -17,8 +17,11 @@ from ipsecmon.ruleset.nft import plan_chain, render, render_removal
 __all__ = [
     "OUR_PREFIXES",
     "Applied",
+    "Condition",
     "adapted",
     "apply_rules",
+    "condition",
+    "nfmark_uses",
     "nft_works",
     "remove_rules",
     "rules_stand",
@@ -43,6 +46,15 @@ class Applied(NamedTuple):
     backend: str = "nft"
 
 
+class Condition(NamedTuple):
+    """stand: our rules are whole, and as this router wants them now. whole: nobody took or changed one; but
+    the router may have changed, in its NAT or its use of nfmarks.
+    """
+
+    stand: bool
+    whole: bool
+
+
 def apply_rules(plan: Plan) -> Applied:
     """Install or replace, in one transaction. Raises RulesRefused."""
     fitted, refused = adapted(plan)
@@ -58,10 +70,9 @@ def remove_rules(plan: Plan) -> None:
     _nft("-f", "-", text=render_removal(plan))
 
 
-def rules_stand(plan: Plan) -> bool:
-    """Whether exactly this plan is installed and whole, as this router is now. Raises RulesRefused."""
-    fitted, _ = adapted(plan)
-    listed = _table(plan.table)
+def rules_stand(fitted: Plan) -> bool:
+    """Whether exactly this plan is installed and whole. Raises RulesRefused."""
+    listed = _table(fitted.table)
     chains = {item["chain"]["name"] for item in listed if "chain" in item}
     if plan_chain(fitted) not in chains:
         return False
@@ -69,23 +80,52 @@ def rules_stand(plan: Plan) -> bool:
     return installed == _count_rules(render(fitted))
 
 
+def condition(plan: Plan, stands: Callable[[Plan], bool]) -> Condition:
+    """stands: whether exactly an adapted plan does. Raises RulesRefused."""
+    fitted, _ = adapted(plan)
+    if stands(fitted):
+        return Condition(stand=True, whole=True)
+    return Condition(False, whole=any(stands(one) for one in _adaptations(plan) if one != fitted))
+
+
 def adapted(plan: Plan) -> tuple[Plan, list[str]]:
     """The plan as this router allows it, and why nfmarks are left alone if they are."""
-    nft_text = without_tables(output("nft", "-s", "-t", "list", "ruleset"), OUR_TABLES)
-    nft_text = without_chains(nft_text, OUR_PREFIXES)
-    iptables_text = without_chains("".join(map(output, _IPTABLES_SAVE)), OUR_PREFIXES)
+    nft_text, iptables_text = _foreign_rules()
     fitted = replace(plan, does_nat=does_nat(nft_text, iptables_text))
     if not plan.writes_nfmarks():
         return fitted, []
-    listings = {
+    refused = nfmark_overlaps(_listings(nft_text, iptables_text), plan.nfmark_mask)
+    return (fitted.without_nfmarks() if refused else fitted), refused
+
+
+def _adaptations(plan: Plan) -> Iterator[Plan]:
+    """The plan as any router may allow it."""
+    for one in dict.fromkeys((plan, plan.without_nfmarks())):
+        for nat in (False, True):
+            yield replace(one, does_nat=nat)
+
+
+def nfmark_uses(mask: int) -> list[str]:
+    """One sentence for each use of a bit in mask that is not ours."""
+    return nfmark_overlaps(_listings(*_foreign_rules()), mask)
+
+
+def _foreign_rules() -> tuple[str, str]:
+    """As nft(8) and iptables-save(8) print them, less ours."""
+    nft_text = without_tables(output("nft", "-s", "-t", "list", "ruleset"), OUR_TABLES)
+    iptables_text = "".join(map(output, _IPTABLES_SAVE))
+    return without_chains(nft_text, OUR_PREFIXES), without_chains(iptables_text, OUR_PREFIXES)
+
+
+def _listings(nft_text: str, iptables_text: str) -> dict[str, str]:
+    """Of every program that tells of nfmarks, by its name."""
+    return {
         "nft": nft_text,
         "iptables": iptables_text,
         "ip rule": output("ip", "rule") + output("ip", "-6", "rule"),
         "ip xfrm": output("ip", "xfrm", "state", "list", "nokeys") + output("ip", "xfrm", "policy"),
         "tc": _tc_filters(),
     }
-    refused = nfmark_overlaps(listings, plan.nfmark_mask)
-    return (fitted.without_nfmarks() if refused else fitted), refused
 
 
 def nft_works() -> bool:

@@ -151,8 +151,9 @@ class Server:
     def _verify(self) -> Answer:
         if not self._plan.managed:
             counted = {rule.group for rule in self._foreign.read().rules}
-            return {"stand": counted == set(self._plan.groups())}
-        return {"stand": self._rules.stand()}
+            stand = counted == set(self._plan.groups())
+            return {"stand": stand, "whole": stand}
+        return self._rules.stand()._asdict()
 
     def _refuse_unmanaged(self) -> None:
         """Whatever main asks: rules of others are never touched."""

@@ -74,7 +74,7 @@ def test_shaping_at_the_ingress_is_found(doctor: Doctor) -> None:
 
     told = json.loads(doctor.agent.call("status", "--json"))
     assert "ingress-shaping" in [one["kind"] for one in told["doctor"]]
-    assert found["ingress-shaping"]["severity"] == "risk" and "mirred" in found["ingress-shaping"]["what"]
+    assert found["ingress-shaping"]["severity"] == "risk" and "ifb9" in found["ingress-shaping"]["what"]
 
 
 def test_fragments_that_the_router_makes_are_found(doctor: Doctor) -> None:

@@ -77,6 +77,7 @@ def test_nat_that_comes_later_is_noticed(topology: Topology, agent: Agent) -> No
 
     rows = agent.counters()
     assert [rows["guests", direction, "wire"]["packets"] for direction in ("in", "out")] == [23, 23]
+    assert "rules did not stand" not in agent.log()  # they were whole, and counted all the time
 
 
 def test_a_forwarded_port_is_seen_as_the_lan_has_it_or_as_the_wire_has_it(

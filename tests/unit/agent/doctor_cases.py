@@ -33,6 +33,11 @@ GOOD = Facts(
     has_conntrack_accounting=True,
     last_hour=[],
     agent=AGENT,
+    tags=True,
+    nfmark_uses=(),
+    lacking=(),
+    path_mtus=(),
+    wishes=(),
 )
 
 

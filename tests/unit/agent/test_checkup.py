@@ -13,7 +13,10 @@ import pytest
 from ipsecmon.agent import checkup
 from ipsecmon.agent.checkup import Checkup
 from ipsecmon.agent.doctor_facts import AgentFacts, Facts, Flowtable, Offloaded, Ruleset
+from ipsecmon.agent.doctor_machine import Fragments
+from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import HelperAway, HelperGone
+from ipsecmon.helper.rules import Condition
 from ipsecmon.model import SelfMeasurement
 from tests.unit.agent.doctor_cases import GOOD
 from tests.unit.agent.made_up import NS, SteppedClock
@@ -24,29 +27,37 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.changed: dict[str, Any] = {}
-        self.fragments = 7
+        self.fragments = Fragments(7, 2)
+        self.counts = Counters()
         self.trouble: Exception | None = None
+        self.condition = Condition(stand=True, whole=True)
+        self.checked = 0
         self.clock = SteppedClock()
         monkeypatch.setattr(checkup, "read_facts", self._read)
-        monkeypatch.setattr(checkup, "fragments_made", lambda: self.fragments)
+        monkeypatch.setattr(checkup, "count_fragments", lambda: self.fragments)
         wired = SimpleNamespace(
             config=None,
             folder=Path(),
             router="hq",
             clock=self.clock,
-            helper=SimpleNamespace(rules_stand=self._rules_stand),
+            helper=SimpleNamespace(rules_condition=self._rules_condition),
             copies=SimpleNamespace(receive_buffer=lambda: 32 << 20, ports=lambda: [77]),
-            tunnels=SimpleNamespace(describe=lambda: {"sas": 2}, offloaded=Offloaded()),
+            tunnels=SimpleNamespace(describe=lambda: {"sas": 2}, offloaded=Offloaded(), ends=["192.0.2.1"]),
+            counts=self.counts,
         )
-        self.checkup = Checkup(wired)  # type: ignore[arg-type]
+        keeper = SimpleNamespace(nfmarks_refused=[], check=self._check)
+        self.checkup = Checkup(wired, keeper)  # type: ignore[arg-type]
 
     def _read(self, config: object, agent: AgentFacts, folder: Path) -> Facts:
         return replace(GOOD, agent=agent, **self.changed)
 
-    def _rules_stand(self) -> bool:
+    def _rules_condition(self) -> Condition:
         if self.trouble:
             raise self.trouble
-        return True
+        return self.condition
+
+    def _check(self, missing: object) -> None:
+        self.checked += 1
 
 
 @pytest.fixture
@@ -94,11 +105,12 @@ def test_each_kind_that_stands_is_a_level_and_notes_are_not(world: World) -> Non
 def test_fragments_are_counted_from_the_last_hourly_look(world: World) -> None:
     assert world.checkup.facts().fragments is None
     world.checkup.look()
-    world.fragments += 150
+    world.fragments = Fragments(157, 103)
     world.clock.run_to(600 * NS)
 
     assert world.checkup.describe()["facts"]["fragments"] == (150, 600.0)
-    assert [one.kind for one in world.checkup.standing] == ["fragmentation"]
+    assert world.checkup.describe()["facts"]["too_big"] == 101
+    assert [one.kind for one in world.checkup.standing] == ["path-mtu", "fragmentation"]
     world.checkup.look()
     assert world.checkup.facts().fragments == (0, 0.0)
 
@@ -109,3 +121,29 @@ def test_a_helper_that_is_away_leaves_the_rules_unknown_and_one_that_is_gone_is_
     world.trouble = HelperGone("gone")
     with pytest.raises(HelperGone):
         world.checkup.look()
+
+
+def test_gaps_of_the_rules_are_counted_from_the_last_hourly_look(world: World) -> None:
+    world.counts.add("rules", "gaps", 2)
+    world.counts.add("rules", "gap-ms", 3100)
+
+    assert world.checkup.describe()["facts"]["gaps"] == (2, 3100)
+    assert [one.kind for one in world.checkup.standing] == ["rules-reloaded"]
+    assert "2 times" in world.checkup.standing[0].what and "3.1 s at most" in world.checkup.standing[0].what
+    world.checkup.look()
+    assert world.checkup.facts().gaps == (0, 0)
+
+
+def test_rules_that_are_whole_but_do_not_fit_this_router_any_more_are_fitted_by_a_look(world: World) -> None:
+    world.condition = Condition(stand=False, whole=True)
+    world.checkup.look()
+
+    assert world.checked == 1 and world.checkup.standing == []
+
+
+def test_rules_that_are_not_whole_are_told_and_left_to_the_next_round(world: World) -> None:
+    world.condition = Condition(stand=False, whole=False)
+    world.checkup.look()
+
+    assert world.checked == 0
+    assert [(one.kind, one.severity.value) for one in world.checkup.standing] == [("rules-missing", "wrong")]

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from ipsecmon.agent.doctor import KINDS, diagnose
-from ipsecmon.agent.doctor_facts import Facts, Flowtable, LogRule, Offloaded, Ruleset, Unread
+from ipsecmon.agent.doctor_facts import (
+    BufferWish,
+    Facts,
+    Flowtable,
+    IngressFilter,
+    LogRule,
+    Offloaded,
+    PathMtu,
+    Ruleset,
+    Unread,
+)
 from ipsecmon.model import Direction, TunnelIncrement, TunnelKey
 from tests.unit.agent.doctor_cases import AGENT, GOOD, found, inbound, kinds
 
@@ -70,7 +80,9 @@ def test_a_clock_that_is_not_synchronised_is_a_risk() -> None:
     [("4.19.0-27-amd64", ["risk"]), ("4.20.0", []), ("5.14.0-427.el9.x86_64", []), ("odd", ["note"])],
 )
 def test_a_kernel_older_than_the_rules_need_is_a_risk(release: str, expected: list[str]) -> None:
-    assert kinds(release=release) == [("kernel", severity) for severity in expected]
+    assert kinds(release=release, lacking=Unread("no right")) == [
+        ("kernel", severity) for severity in expected
+    ]
 
 
 def test_conntrack_without_accounting_is_only_a_note() -> None:
@@ -132,12 +144,42 @@ def test_fragments_are_a_risk_from_a_hundred_on_and_unknown_after_one_look() -> 
     assert kinds(agent=replace(AGENT, fragments=None)) == [("fragmentation", "note")]
 
 
+ALL = IngressFilter("matchall", takes_all=True, shaper="ifb0")
+ESP_PASSES = IngressFilter("u32", takes_others=False, takes_all=True)
+ESP_SHAPED = ESP_PASSES._replace(shaper="ifb0")
+
+
 def test_shaping_at_the_ingress_is_a_risk_only_where_ipsec_ends() -> None:
-    shaped = {"wan0": ["mirred"]}
+    shaped = {"wan0": [ALL]}
 
     assert kinds(ingress=shaped) == [("ingress-shaping", "risk")]
     assert kinds(ingress=shaped, has_tunnels=False, agent=replace(AGENT, sas=0)) == []
     assert ("ingress-shaping", "risk") not in kinds(ingress=shaped, has_tunnels=False, agent=NO_AGENT)
+
+
+@pytest.mark.parametrize(
+    ("filters", "is_found"),
+    [
+        ([ESP_SHAPED], False),
+        ([ESP_PASSES, ALL], False),  # what comes out of it alone
+        ([ESP_SHAPED, ALL._replace(shaper="ifb1")], False),  # each in a shaper of its own
+        ([ESP_SHAPED, ALL], True),
+        ([ESP_PASSES._replace(takes_all=False), ALL], True),  # of some peers only
+        ([ALL._replace(takes_all=False)], True),
+        ([ALL._replace(shaper="", ends=True), ALL], False),  # nothing comes to it
+    ],
+)
+def test_a_shaper_is_a_risk_only_where_both_esp_and_what_comes_out_of_it_come_to_it(
+    filters: list[IngressFilter], is_found: bool
+) -> None:
+    assert kinds(ingress={"wan0": filters}) == ([("ingress-shaping", "risk")] if is_found else [])
+
+
+def test_a_shaper_behind_a_filter_that_nobody_can_read_is_unknown() -> None:
+    (one,) = found(ingress={"wan0": [IngressFilter("bpf", is_opaque=True, shaper="ifb0")]})
+
+    assert (one.kind, one.severity.value) == ("ingress-shaping", "note")
+    assert one.what.startswith("unknown: ") and "bpf" in one.what
 
 
 def test_without_an_agent_what_only_it_knows_is_unknown_and_nothing_is_guessed() -> None:
@@ -146,11 +188,54 @@ def test_without_an_agent_what_only_it_knows_is_unknown_and_nothing_is_guessed()
     assert {one.kind for one in said} == {
         "sa-offload",
         "rules-missing",
+        "rules-reloaded",
         "receive-buffer",
         "group-owner",
         "fragmentation",
+        "path-mtu",
     }
     assert {(one.severity.value, one.what) for one in said} == {("note", "unknown: none runs")}
+
+
+def test_rules_that_were_put_back_are_a_risk_with_how_often_and_how_long() -> None:
+    (one,) = found(agent=replace(AGENT, gaps=(1, 900)))
+
+    assert (one.kind, one.severity.value) == ("rules-reloaded", "risk")
+    assert "once" in one.what and "0.9 s at most" in one.what
+
+
+def test_tags_that_overlap_are_a_risk_and_a_note_where_the_agent_has_refused_them() -> None:
+    uses = ["ip rule uses nfmark bits 0x00010000 of our mask: 100: from all fwmark 0x10000 lookup 100"]
+
+    assert kinds(nfmark_uses=uses) == [("nfmark-shared", "risk")]
+    assert kinds(nfmark_uses=uses, tags=False) == []
+    assert kinds(nfmark_uses=uses, agent=replace(AGENT, nfmarks_refused=uses)) == [("nfmark-shared", "note")]
+
+
+def test_a_path_narrower_than_its_interface_and_packets_too_big_for_it_are_a_risk() -> None:
+    narrow, wide = PathMtu("198.51.100.7", "wan0", 1300, 1500), PathMtu("198.51.100.8", "wan0", 1500, 1500)
+    (one,) = found(path_mtus=[narrow, wide])
+
+    assert (one.kind, one.severity.value) == ("path-mtu", "risk")
+    assert "198.51.100.7" in one.what and "1300" in one.what and "1500" in one.what
+    assert kinds(agent=replace(AGENT, too_big=100)) == [("path-mtu", "risk")]
+    assert kinds(agent=replace(AGENT, too_big=99)) == []
+
+
+def test_what_a_kernel_was_found_to_refuse_counts_and_its_version_only_where_nothing_was_tried() -> None:
+    old = "4.18.0-553.el8.x86_64"  # a distribution's, with rt ipsec taken over
+
+    assert kinds(release=old) == []
+    assert kinds(release=old, lacking=Unread("no right")) == [("kernel", "risk")]
+    (one,) = found(lacking=["rt ipsec"])
+    assert (one.kind, one.severity.value) == ("kernel", "risk") and "rt ipsec" in one.what
+
+
+def test_a_buffer_beyond_what_the_kernel_takes_is_only_a_note() -> None:
+    (one,) = found(wishes=[BufferWish("/etc/pmacct/uacctd.conf", 2_097_152)])
+
+    assert (one.kind, one.severity.value) == ("nlbufsiz", "note") and "2,097,152" in one.what
+    assert found(wishes=[BufferWish("/etc/pmacct/uacctd.conf", 131_072)]) == []
 
 
 def test_a_router_of_which_nothing_can_be_read_has_notes_only() -> None:

@@ -13,7 +13,7 @@ from ipsecmon.account.spi_book import Spi
 from ipsecmon.account.tunnel_match import NO_NAMES, TunnelRule
 from ipsecmon.agent.doctor_facts import Offloaded
 from ipsecmon.agent.observe import Counters
-from ipsecmon.agent.tunnels import NAME_TRIES, Outside, TunnelMeter
+from ipsecmon.agent.tunnels import MAX_ENDS, NAME_TRIES, Outside, TunnelMeter
 from ipsecmon.errors import HelperAway, HelperGone, SourceError
 from ipsecmon.ipsec import (
     IkeNames,
@@ -409,3 +409,16 @@ def test_an_spi_is_of_the_tunnel_that_other_rules_name() -> None:
     world.poll()
 
     assert owner(world, 0x100) == {"other"}
+
+
+def test_outer_addresses_are_told_to_the_doctor_up_to_a_limit() -> None:
+    world = World(Source([sa(100)]))
+    world.poll()
+    assert world.meter.ends == sorted([OWN[0], PEER])
+    peers = [f"198.51.{number // 256}.{number % 256}" for number in range(2 * MAX_ENDS)]
+    world.source.sas = [
+        State(OWN[0], peer, 0x100 + number, 1, 1, 0, 0).sa() for number, peer in enumerate(peers)
+    ]
+    world.poll()
+
+    assert len(world.meter.ends) == MAX_ENDS

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from ipsecmon.agent.control import NotRunning
-from ipsecmon.agent.doctor import KINDS
-from ipsecmon.cli.doctor import doctor_command
+from ipsecmon.agent.doctor import KINDS, diagnose
+from ipsecmon.cli.doctor import doctor_command, show
 from ipsecmon.errors import SourceError
 from tests.unit.agent.doctor_cases import AGENT, GOOD
 
@@ -60,8 +63,10 @@ def test_a_risk_ends_with_1_and_says_what_it_falsifies_and_how_to_mend_it(asked:
     done = asked.run()
 
     assert done.exit_code == 1
-    assert "risk  clock: the kernel says" in done.output
-    assert "falsifies: when something happened" in done.output and "mend: run chronyd" in done.output
+    assert "1 risk\n" in done.output
+    assert re.search(r"^risk +clock +the kernel says", done.output, re.MULTILINE)
+    assert re.search(r"^ +falsifies +when something happened", done.output, re.MULTILINE)
+    assert re.search(r"^ +mend +run chronyd", done.output, re.MULTILINE)
     assert "nothing found" not in done.output
 
 
@@ -81,9 +86,17 @@ def test_without_an_agent_to_ask_it_goes_on_with_notes(asked: Asked, trouble: Ex
     done = asked.run()
 
     assert done.exit_code == 0
-    kinds = "sa-offload, rules-missing, receive-buffer, group-owner, fragmentation"
-    assert kinds in done.output
-    assert done.output.count("unknown") == 1
+    kinds = "sa-offload, rules-missing, rules-reloaded, receive-buffer, group-owner, fragmentation, path-mtu"
+    assert kinds in " ".join(done.output.split())
+    assert "conditions looked for: 7 unknown\n" in done.output
+
+
+def test_an_agent_of_another_version_is_no_agent_to_ask(asked: Asked) -> None:
+    asked.answer["facts"]["humidity"] = 70
+    done = asked.run()
+
+    assert done.exit_code == 0
+    assert "the running agent is of another version: restart it" in " ".join(done.output.split())
 
 
 def test_a_wrong_config_ends_with_2(asked: Asked, config_file: Path) -> None:
@@ -91,3 +104,14 @@ def test_a_wrong_config_ends_with_2(asked: Asked, config_file: Path) -> None:
 
     assert asked.run().exit_code == 2
     assert asked.run("--nonsense").exit_code == 2
+
+
+@pytest.mark.parametrize("columns", [50, 80, 200])
+def test_no_line_is_wider_than_the_terminal_or_ends_in_blanks(columns: int) -> None:
+    console = Console(width=columns, record=True, file=io.StringIO())
+    show("hq", diagnose(replace(GOOD, is_clock_synchronised=False)), console)
+    lines = console.export_text().splitlines()
+
+    assert lines[0] == f"hq: {len(KINDS)} conditions looked for: 1 risk"
+    assert all(line == line.rstrip() for line in lines)
+    assert max(map(len, lines)) <= min(columns, 110)

@@ -13,6 +13,7 @@ from ipsecmon.errors import RulesRefused
 from ipsecmon.helper.backends import Rules, resolve
 from ipsecmon.helper.client import Helper
 from ipsecmon.helper.iptables_limits import limits
+from ipsecmon.helper.rules import Condition
 from ipsecmon.helper.xtables import Xtables
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import Part, Plan, object_name
@@ -177,7 +178,7 @@ def test_somebody_elses_change_is_noticed_and_mended_and_no_value_falls(
     send_leaving(helper, 9999, 5)
     before = helper.counters()
     in_namespace_of(helper, f"{plan.backend} -t mangle {damage.format(plan.backend)}")
-    assert not helper.rules_stand()
+    assert helper.rules_condition() == Condition(stand=False, whole=False)
     helper.apply_rules()
     assert helper.rules_stand()
     send_leaving(helper, 9999, 2)

@@ -15,7 +15,7 @@ import pytest
 from ipsecmon.agent.observe import Counters
 from ipsecmon.errors import GroupInUse, HelperAway, HelperGone, RulesRefused
 from ipsecmon.helper.client import Helper
-from ipsecmon.helper.rules import Applied, apply_rules
+from ipsecmon.helper.rules import Applied, Condition, apply_rules
 from ipsecmon.helper.supervisor import PAUSE_S
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.ruleset.model import object_name
@@ -128,7 +128,7 @@ def test_somebody_elses_change_of_our_rules_is_noticed_and_can_be_mended(helper:
     generation = helper.counters().generation
     in_namespace_of(helper, f"nft '{damage}'")
     assert helper.counters().generation != generation
-    assert not helper.rules_stand()
+    assert helper.rules_condition() == Condition(stand=False, whole=False)
     helper.apply_rules()
     assert helper.rules_stand()
 
@@ -146,7 +146,7 @@ def test_nat_that_comes_later_makes_the_rules_be_made_anew(helper: Helper) -> No
     in_namespace_of(
         helper, "nft add table ip n; nft add chain ip n p '{ type nat hook postrouting priority 100; }'"
     )
-    assert not helper.rules_stand()
+    assert helper.rules_condition() == Condition(stand=False, whole=True)
     assert helper.apply_rules().does_nat
     assert helper.rules_stand()
 
@@ -156,7 +156,7 @@ def test_nfmarks_are_left_alone_where_somebody_else_uses_them(tmp_path: Path) ->
         assert helper.apply_rules().nfmarks_refused == []
         assert "meta mark set" in in_namespace_of(helper, "nft list table inet ipsecmon")
         in_namespace_of(helper, "ip rule add fwmark 0x10000/0xf0000 lookup 100")
-        assert not helper.rules_stand()
+        assert helper.rules_condition() == Condition(stand=False, whole=True)
         refused = helper.apply_rules().nfmarks_refused
         assert len(refused) == 1 and refused[0].startswith("ip rule uses nfmark bits 0x000f0000")
         assert helper.rules_stand()
