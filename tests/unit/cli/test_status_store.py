@@ -114,3 +114,21 @@ def test_findings_of_the_doctor_are_shown_and_a_wrong_one_is_a_trouble(
     assert code == 0 and "risk: clock: not [synchronised]\\x1b" in said and "all is well" in said
     code, said = status(monkeypatch, config_file, STORE, {}, doctor=[{**risk, "severity": "wrong"}])
     assert code == 1 and "wrong: clock" in said and "all is well" not in said
+
+
+def test_it_says_what_is_counted_layer_by_layer_and_what_is_in_no_tunnel(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    unclaimed = [f"gre{number}" for number in range(1, 11)]
+    layers = {"inside": {"berlin": "gre"}, "unclaimed": unclaimed, "error": ""}
+    code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
+    assert code == 0
+    assert "gre in berlin; in none of them: gre1, gre2" in text
+    assert "gre8 and 2 more" in text
+
+
+def test_layers_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    layers = {"inside": {"berlin": "gre"}, "unclaimed": [], "error": "no memory"}
+    code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
+    assert code == 1
+    assert "gre in berlin" in text
