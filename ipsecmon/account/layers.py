@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from operator import add
 from typing import NamedTuple, Optional, Union
 
 from ipsecmon.account.carried import GRE, NOTHING_CARRIED, UDP, Carried
 from ipsecmon.account.link_lives import LinkPassed
-from ipsecmon.links import ETHERNET_KINDS, GRE_KINDS, Link
+from ipsecmon.links import ETHERNET_KINDS, GRE_KINDS, PPP, Link, LinkCounts
 from ipsecmon.model import (
     OTHER_PEERS,
     Batch,
@@ -57,6 +58,7 @@ class Layers:
     def __init__(self, inside: Mapping[str, Layer]) -> None:
         self._inside = inside
         self._owners: dict[int, str] = {}
+        self._held: dict[int, LinkCounts] = {}  # of sessions, until it is known whose they are
         self._labels: dict[str, set[str]] = {}
         self._open: dict[LayerKey, LayerIncrement] = {}
         self.unclaimed: tuple[str, ...] = ()  # interfaces that are in no tunnel, or not known in which
@@ -66,17 +68,19 @@ class Layers:
         self._inside = inside
 
     def book(self, passed: Iterable[LinkPassed], facts: LinkFacts) -> None:
-        owners, unclaimed = {}, []
+        owners, unclaimed, held = {}, [], {}
         for one in passed:
             found = self._owner(one, facts)
             owner = found or self._owners.get(one.link.ifindex)  # for the rest of what it was in until now
             if owner is not None and owner in self._inside:
-                self._add(owner, one, facts.names)
+                self._add(owner, _with(one, self._held), facts.names)
             elif one.is_alive:
                 unclaimed.append(one.link.name)
+                if one.link.kind == PPP:  # it ends in the tunnel that it began in; GRE may go another way
+                    held[one.link.ifindex] = _with(one, self._held).counts
             if found and one.is_alive:
                 owners[one.link.ifindex] = found
-        self._owners = owners
+        self._owners, self._held = owners, held
         self.unclaimed = tuple(sorted(unclaimed))
 
     def batch(self, batch: Batch) -> Batch:
@@ -167,6 +171,11 @@ def _innermost(layers: Iterable[LayerIncrement]) -> list[Increment]:
             sums = {name: getattr(was, name) + number for name, number in numbers.items()} if was else numbers
             found[key] = Increment(key, **sums)
     return list(found.values())
+
+
+def _with(one: LinkPassed, held: Mapping[int, LinkCounts]) -> LinkPassed:
+    before = held.get(one.link.ifindex, LinkCounts())
+    return one._replace(counts=LinkCounts(*map(add, before, one.counts)))
 
 
 def _name(one: LinkPassed, names: Mapping[str, str]) -> str:

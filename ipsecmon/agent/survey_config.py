@@ -28,12 +28,13 @@ _TUNNELS_TO_COME = {
     "xfrm": "an xfrm interface (if_id {number}); its IPsec is counted by peer, by interface not yet",
     "vti": "a VTI to {far_end}; its IPsec is counted by peer, by interface not yet",
     "vti6": "a VTI to {far_end}; its IPsec is counted by peer, by interface not yet",
-    "ppp": "a PPP session; one inside IPsec (L2TP) is counted with it, by session not yet",
+    "ppp": "a PPP session; one of L2TP in IPsec is counted with it, and apart with inside: l2tp",
     "wireguard": "WireGuard, which is not IPsec: in `other` on the line, unless you match its UDP port",
     "tun": "made by a program (OpenVPN?), not IPsec: in `other` on the line, unless you match its port",
 }
 _ANY_TUNNEL = "a tunnel ({kind}) to {far_end}; what is inside it is not yet told apart"
-_GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it; apart (inside: gre) not yet"
+_GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it, and layer by layer"
+_LAYERED = ("gre", "gretap", "ip6gre", "ip6gretap")
 _GRE = "GRE to {far_end}, for which no IPsec was seen: in the built-in part `gre` on the line"
 
 
@@ -98,6 +99,7 @@ def _counters(found: Survey) -> Iterator[str]:
     shown = found.tunnels[:MAX_TUNNELS]
     for tunnel in shown:
         yield from _tunnel(tunnel)
+        yield from _inside(tunnel, found.links)
     if len(found.tunnels) > len(shown):
         yield f"  # {len(found.tunnels) - len(shown)} more peers are left out: they count as esp and nat-t"
     if not shown:
@@ -132,11 +134,21 @@ def _tunnel(tunnel: Tunnel) -> Iterator[str]:
     yield f"  {mark}  ipsec: {{peer: {_scalar(tunnel.peer)}}}" + (f"   # {note}" if note else "")
 
 
+def _inside(tunnel: Tunnel, links: Iterable[Link]) -> Iterator[str]:
+    inside = [link.name for link in links if link.kind in _LAYERED and link.far_end in tunnel.addresses]
+    if inside:
+        yield f"  {'' if tunnel.can_start else '# '}  inside: gre   # {_listed(inside)}: layer by layer"
+
+
 def _road_warriors(found: Survey) -> Iterator[str]:
     every = "all other IPsec" if found.tunnels else "all IPsec"
     yield f"  # {every} counts in the built-in parts esp and nat-t (ESP in UDP), decrypted in inner"
     if found.road_warriors:
         yield f"  # {_listed(found.road_warriors)}: anybody may call (road warriors): no peer to name"
+        yield "  # if they use L2TP, to count each of them apart by his address inside:"
+        yield "  # - name: road-warriors"
+        yield f"  #   ipsec: {{connection: {_scalar(found.road_warriors[0])}}}"
+        yield "  #   inside: l2tp"
     if found.callers:
         yield f"  # road warriors that call now: {_listed(found.callers)}"
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
 from ipsecmon.cli.gauges import bar
+from ipsecmon.cli.layer_sums import Inside, LayerWays
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable
 from ipsecmon.cli.tunnel_sums import Tunnel
@@ -186,6 +187,9 @@ def _print_tunnels(answer: Answer, look: _Look, console: Console) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for tunnel in answer.tunnels:
         table.add_row(*_tunnel(tunnel, answer.seconds, look))
+        for layer in tunnel.inside.layers[-1:]:
+            if tunnel.inside.is_up or layer.octets:
+                table.add_row(*_innermost(tunnel.inside, layer, answer.seconds, look))
     console.print(table)
 
 
@@ -198,6 +202,16 @@ def _tunnel(tunnel: Tunnel, seconds: float, look: _Look) -> Iterator[Text]:
         yield Text(look.total(way.total.octets), style="magenta")
     ratio = tunnel.overhead_ratio
     yield Text("–" if ratio is None else f"{ratio - 1:.1%}", style="magenta")
+
+
+def _innermost(inside: Inside, layer: LayerWays, seconds: float, look: _Look) -> Iterator[Text]:
+    """What is in the tunnel's GRE or L2TP, below its row."""
+    yield Text(f"      {layer.layer.value}", style="dim")
+    for way in (Direction.IN, Direction.OUT):
+        yield Text(look.rate(sum(link.last[way].octets for link in inside.links), seconds), style="dim")
+    for way in (Direction.IN, Direction.OUT):
+        yield Text(look.total(layer.ways[way].octets), style="dim")
+    yield Text("–", style="dim")
 
 
 def _table(heading: str, look: _Look) -> Table:

@@ -22,6 +22,7 @@ from ipsecmon.units import render_octets
 __all__ = ["status_command"]
 
 TROUBLE, NOT_RUNNING = 1, 3
+_TOLD = 8  # interfaces
 _LOST = ("dropped_batches", "rejected_points")
 
 
@@ -49,6 +50,8 @@ def _troubles(answer: dict[str, Any]) -> list[str]:
     troubles += _store_troubles(answer["store"])
     if answer.get("xfrm", {}).get("error"):
         troubles.append(f"SAs: {answer['xfrm']['error']}")
+    if answer.get("layers", {}).get("error"):
+        troubles.append(f"layers inside tunnels: {answer['layers']['error']}")
     troubles += [_said(one) for one in answer.get("doctor", ()) if one["severity"] == "wrong"]
     for sink in answer["sinks"]:
         if not sink["healthy"]:
@@ -77,6 +80,8 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
         table.add_row(f"line {escape(printable(one['name']))} {one['direction']}", _agreement(one))
     if "xfrm" in answer:
         table.add_row("SAs", _sas(answer["xfrm"]))
+    if answer.get("layers", {}).get("inside"):
+        table.add_row("layers", _layers(answer["layers"]))
     _show_store(table, answer["store"])
     for one in answer.get("doctor", ()):
         style = "red" if one["severity"] == "wrong" else "yellow"
@@ -120,6 +125,15 @@ def _rules(answer: dict[str, Any]) -> str:
 def _sas(xfrm: dict[str, Any]) -> str:
     error = f", [red]{escape(printable(xfrm['error']))}[/]" if xfrm["error"] else ""
     return f"{xfrm['sas']:,} alive, read by {xfrm['reader']}{error}"
+
+
+def _layers(layers: dict[str, Any]) -> str:
+    """Which tunnels are counted layer by layer, and which interfaces are in none of them."""
+    inside = ", ".join(f"{printable(what)} in {printable(name)}" for name, what in layers["inside"].items())
+    unclaimed = ", ".join(map(printable, layers["unclaimed"][:_TOLD]))
+    others = len(layers["unclaimed"]) - _TOLD
+    more = f" and {others} more" if others > 0 else ""
+    return escape(f"{inside}; in none of them: {unclaimed}{more}" if unclaimed else inside)
 
 
 def _said(finding: dict[str, Any]) -> str:

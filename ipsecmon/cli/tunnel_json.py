@@ -8,6 +8,7 @@ from typing import Any, Optional
 import click
 
 from ipsecmon.cli.agreement import describe_agreement
+from ipsecmon.cli.layer_table import describe_inside
 from ipsecmon.cli.ranges import iso_time
 from ipsecmon.cli.tunnel_notes import tunnel_notes
 from ipsecmon.cli.tunnel_sums import Tunnel, Way
@@ -63,6 +64,7 @@ def describe_tunnel(tunnel: Tunnel, answer: Answer) -> dict[str, Any]:
         "path_open_packets": None if tunnel.lost_packets is None else tunnel.sum("open_packets"),
         **{name: tunnel.sum(name) for name in _TROUBLES},
         "overhead_ratio": _rounded(tunnel.overhead_ratio),
+        **describe_inside(tunnel.inside, answer.seconds),
         "age_s": _since(tunnel.latest("added_s"), answer.now_s),
         "unused_s": _since(tunnel.latest("last_used_s"), answer.now_s),
         "notes": tunnel_notes(tunnel),

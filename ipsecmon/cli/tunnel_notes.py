@@ -27,6 +27,7 @@ def tunnel_notes(tunnel: Tunnel) -> list[str]:
         *_derived(tunnel),
         *_wire(tunnel),
         *_disagreement(tunnel),
+        *_layers(tunnel),
     ]
 
 
@@ -97,6 +98,15 @@ def _disagreement(tunnel: Tunnel) -> Iterator[str]:
     for direction, way in tunnel.ways.items():
         if way.agreement and way.agreement.word is Word.DISAGREE:
             yield f"meters disagree {_WAYS[direction]}: {render_difference(way.agreement)}"
+
+
+def _layers(tunnel: Tunnel) -> Iterator[str]:
+    """No session of L2TP is as usual, no GRE interface is not."""
+    if tunnel.carries == "gre" and not tunnel.inside.is_up:
+        yield (
+            "no GRE interface is known to lead through it, so what is in its GRE is not counted: none has "
+            "its ends, or one with many far ends, or one that is routed into an xfrm interface"
+        )
 
 
 def _sas(number: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Optional
 
+from ipsecmon.cli.layer_sums import NO_INSIDE, Inside
 from ipsecmon.model import (
     OTHER_PEERS,
     UNKNOWN_PEER,
@@ -52,13 +53,15 @@ class Tunnel:
     """ways: in and out, and unknown where there is any.
 
     peers: of SAs alive; where there are none, those of old, the last used first. rekeys: one that replaced
-    the SAs of both directions is one.
+    the SAs of both directions is one. carries: what the config says, with `inside`. inside: layer by layer.
     """
 
     name: str
     peers: tuple[str, ...]
     rekeys: int
     ways: Mapping[Direction, Way]
+    carries: Optional[str] = None
+    inside: Inside = NO_INSIDE
 
     @property
     def sas(self) -> int:

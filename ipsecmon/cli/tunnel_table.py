@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ipsecmon.cli.layer_table import print_layers, print_links
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable, render_age
 from ipsecmon.cli.tunnel_notes import tunnel_notes
@@ -51,7 +52,8 @@ class _Column(NamedTuple):
     cell: Callable[[Tunnel, Answer], Text]
 
 
-def print_table(answer: Answer, console: Console) -> None:
+def print_table(answer: Answer, console: Console, with_links: bool = False) -> None:
+    """with_links: road warriors and interfaces one by one."""
     console.print(Text(f"{printable(answer.router)}: tunnels, inside, by SA counters", style="bold"))
     if answer.seconds:
         _print_times(answer, console)
@@ -63,6 +65,11 @@ def print_table(answer: Answer, console: Console) -> None:
     console.print()
     console.print(_fitting(answer, console))
     console.print()
+    insides = {one.name: one.inside for one in answer.tunnels}
+    print_layers(insides, console)
+    if with_links:
+        carrying = {one.name: one.inside for one in answer.tunnels if one.carries or one.inside.links}
+        print_links(carrying, answer.seconds, answer.now_s, console)
     _print_notes(answer, console)
 
 

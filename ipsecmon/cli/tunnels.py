@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -12,6 +13,7 @@ import click
 from ipsecmon.agent.agreement import agreements
 from ipsecmon.agent.wire_octets import wire_octets as certain_octets
 from ipsecmon.cli.closing import close_interval, now_option
+from ipsecmon.cli.layer_sums import NO_INSIDE, insides_of
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.render import wide_console
 from ipsecmon.cli.tunnel_json import print_json
@@ -19,7 +21,7 @@ from ipsecmon.cli.tunnel_sums import tunnels_of
 from ipsecmon.cli.tunnel_table import Answer, print_table
 from ipsecmon.config import Config, load
 from ipsecmon.model import Direction, Pair, Reconciliation
-from ipsecmon.store import Report, TunnelReport, report, tunnel_report
+from ipsecmon.store import Report, TunnelReport, layer_rows, report, tunnel_report
 
 __all__ = ["answer_of", "sa_agreements", "tunnels_command", "wire_octets"]
 
@@ -31,11 +33,13 @@ _DAY_NS = 86400 * _NS
 @config_option
 @now_option
 @json_option
-def tunnels_command(config_file: Path, close_first: bool, as_json: bool) -> None:
+@click.option("--warriors", "with_links", is_flag=True, help="List road warriors, and GRE interfaces.")
+def tunnels_command(config_file: Path, close_first: bool, as_json: bool, with_links: bool) -> None:
     """Print what passed inside each tunnel, by the counters of its SAs, exact through rekeys.
 
     Totals are since the store began, rates of the newest interval. Every tunnel of the config is listed,
-    and `unnamed`: all SAs that no counter of the config takes.
+    and `unnamed`: all SAs that no counter of the config takes. Tunnels with `inside` are shown layer by layer
+    too; in each layer are the same packets.
     """
     config = load(config_file)
     folder = Path(config.store.path)
@@ -45,7 +49,7 @@ def tunnels_command(config_file: Path, close_first: bool, as_json: bool) -> None
     if as_json:
         print_json(answer)
     else:
-        print_table(answer, wide_console())
+        print_table(answer, wide_console(), with_links)
 
 
 def wire_octets(folder: Path, found: TunnelReport, tolerance_ns: int) -> Mapping[tuple[str, Direction], int]:
@@ -83,5 +87,10 @@ def answer_of(config: Config, folder: Path) -> Answer:
     named = [counter.name for counter in config.counters if counter.ipsec is not None]
     on_the_line = wire_octets(folder, found, config.interval_s * _NS)
     agreed = sa_agreements(folder, found, config.interval_s * _NS)
-    tunnels = tunnels_of(found, named, on_the_line, agreed)
+    insides = insides_of(layer_rows(folder))
+    carried = {counter.name: counter.inside for counter in config.counters}
+    tunnels = [
+        replace(one, carries=carried.get(one.name), inside=insides.get(one.name, NO_INSIDE))
+        for one in tunnels_of(found, named, on_the_line, agreed)
+    ]
     return Answer(config.router, found, tunnels, int(time.time()), config.interval_s)

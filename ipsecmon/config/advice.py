@@ -16,6 +16,8 @@ __all__ = ["Resolve", "resolve_host", "warnings"]
 Resolve = Callable[[str], tuple[str, ...]]
 
 _INTERFACES = Path("/sys/class/net")
+_GRE_TYPES = ("778", "823")  # ARPHRD_IPGRE, ARPHRD_IP6GRE (linux/if_arp.h)
+_OF_THE_KERNEL = ("gre0", "gretap0", "ip6gre0", "ip6gretap0")
 
 
 def warnings(config: Config, interfaces: Path = _INTERFACES, resolve: Optional[Resolve] = None) -> list[str]:
@@ -26,6 +28,7 @@ def warnings(config: Config, interfaces: Path = _INTERFACES, resolve: Optional[R
         *_shadowed_matches(config),
         *_iptables(config),
         *_missing_files(config),
+        *_missing_gre(config, interfaces),
     ]
 
 
@@ -91,6 +94,28 @@ def _missing_files(config: Config) -> Iterator[str]:
         for key, value in entry.settings:
             if key.endswith("_file") and isinstance(value, Path) and not _is_file(value):
                 yield f"sink {entry.kind}: {key} {value} cannot be read now"
+    names = config.warriors.names
+    if names is not None and not _is_file(names):
+        yield f"warriors: names {names} cannot be read now"
+
+
+def _missing_gre(config: Config, interfaces: Path) -> Iterator[str]:
+    """Those that the kernel makes by itself (gre0 and so on) have no far end."""
+    wanted = [counter.name for counter in config.counters if counter.inside == "gre"]
+    if wanted and not any(_is_gre(one) for one in interfaces.glob("*") if one.name not in _OF_THE_KERNEL):
+        yield (
+            f"counter {', '.join(wanted)}: there is no GRE interface now: inside: gre counts what is in GRE "
+            "by the interface that ends it here"
+        )
+
+
+def _is_gre(interface: Path) -> bool:
+    try:
+        return (interface / "type").read_text().strip() in _GRE_TYPES or "DEVTYPE=gretap" in (
+            interface / "uevent"
+        ).read_text().replace("ip6gretap", "gretap")
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:

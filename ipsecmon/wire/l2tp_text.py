@@ -27,7 +27,7 @@ def decode_pppol2tp(text: str) -> frozenset[str]:
 def decode_udp_peers(text: str) -> frozenset[str]:
     """Other ends of the connected sockets at either end of which is L2TP's port. Raises DecodeError."""
     head, _, rows = text.partition("\n")
-    if "rem_address" not in head:
+    if not re.match(r"\s*sl\s+local_address\s+rem(ote)?_address\s", head):
         raise DecodeError("not a table of sockets", 0)
     return frozenset(_peers(rows, len(head) + 1))
 

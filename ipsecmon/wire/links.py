@@ -23,7 +23,13 @@ from ipsecmon.wire.netlink import (
     pull_messages,
 )
 
-__all__ = ["RTMGRP", "decode_link_events", "encode_address_dump", "encode_link_dump"]
+__all__ = [
+    "RTMGRP",
+    "decode_link_event",
+    "decode_link_events",
+    "encode_address_dump",
+    "encode_link_dump",
+]
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22

@@ -22,6 +22,7 @@ from ipsecmon.ruleset.iptables import prefix, show
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 from ipsecmon.ruleset.nft import render
 from ipsecmon.ruleset.saved import parse_saved
+from ipsecmon.wire.links import decode_link_event
 from ipsecmon.wire.netlink import Message, decode_error, pull_attributes, pull_messages
 from ipsecmon.wire.nflog import decode_packets
 from ipsecmon.wire.nft_rules import decode_log_rules, decode_table, decode_table_counter
@@ -40,13 +41,14 @@ _COPIES = [*chain(*map(load, ("mixed", "single", "groups", "snaplen-30", "prefix
 _ALL_GROUPS = np.ones(1 << 16, np.bool_)
 _ANSWERS = [
     *chain(*map(load, ("counters", "table", "generation", "bound", "in-use", "no-table"))),
-    *chain(*map(load, ("log-rules", "log-tables", "log-objects"))),
+    *chain(*map(load, ("log-rules", "log-tables", "log-objects", "links"))),
 ]
 _TABLES = {version: load(f"log-legacy-{version}") for version in (4, 6)}
 _DECODERS: tuple[Callable[[bytes, Message], object], ...] = (
     decode_error,
     decode_counter,
     decode_generation,
+    decode_link_event,
     decode_log_rules,
     decode_table,
     decode_table_counter,

@@ -125,6 +125,7 @@ def test_gre_sites_over_ipsec_count_right_as_proposed(topology: Topology, agent:
         for name, far in (("berlin", FAR_LAN), ("lyon", "10.3.0.1")):
             topology.ip("parent", f"route replace 10.1.0.0/24 dev {name}\n")
             for way, sent in exchange(topology, far).items():
+                expected[name, way, "ip"] = sent
                 expected[name, way, "inner"] = wrapped(sent, GRE_HEADER)
                 expected[name, way, "wire"] = esp(expected[name, way, "inner"], Transport.esp_octets)
         assert_exact(agent, expected, "wan0")

@@ -55,6 +55,8 @@ def assert_exact(agent: Agent, counted: Counted, nic: str, link_header: int = LI
         assert (found["name"], found["frames"]) == (nic, line.packets)
         assert found["octets"] == line.octets + line.packets * link_header
     for row in rows.values():
+        if row["observed_at"] == "ip":
+            continue  # by an interface's own counter: no header is copied
         assert volume(row) == volume(row, "nflog_")
         assert (row["lost_packets"], row["pending_packets"]) == (0, 0)
 

@@ -148,6 +148,22 @@ def test_of_two_tunnels_with_l2tp_a_session_is_in_neither_unless_all_gateways_ar
         assert {tunnel for tunnel, _, _ in booked(layers)} == owners
 
 
+def test_a_session_counts_from_its_beginning_when_its_tunnel_is_known_late() -> None:
+    """The IKE daemon may tell the name of an SA some seconds after a session has begun."""
+    layers = Layers({"warriors": Layer.L2TP})
+    named = Carried((Carrier(selector(BERLIN, UDP, 1701), 100, "warriors"),))
+    for carried in (Carried(()), Carried(()), named, named):
+        layers.book([ppp("10.9.0.2")], LinkFacts(carried, gateways=frozenset({BERLIN})))
+    assert booked(layers)["warriors", "10.9.0.2", "in"] == (4 * 700, 4 * 7)
+
+
+def test_gre_that_was_in_the_clear_before_is_not_counted_afterwards() -> None:
+    layers = Layers({"berlin": Layer.GRE})
+    for carried in (Carried(()), carrying(berlin=BERLIN)):
+        layers.book([gre(BERLIN)], LinkFacts(carried))
+    assert booked(layers)["berlin", "gre1", "in"] == (3000, 30)
+
+
 def test_l2tp_of_a_gateway_in_the_clear_makes_sessions_unknown() -> None:
     layers = Layers({"warriors": Layer.L2TP})
     carried = Carried((Carrier(selector(BERLIN, UDP, 1701), 100, "warriors"),))

@@ -120,6 +120,8 @@ def test_gre_is_told_with_the_peer_that_it_counts_with_or_as_clear() -> None:
     berlin = Tunnel("berlin", "198.51.100.7", addresses=("198.51.100.7",))
 
     assert "in the IPsec of berlin: counted with it" in proposed(links=(gre,), tunnels=(berlin,))
+    assert "    inside: gre   # gre1: layer by layer\n" in proposed(links=(gre,), tunnels=(berlin,))
+    assert "inside: gre" not in proposed(links=(gre,))
     assert "no IPsec was seen: in the built-in part `gre` on the line" in proposed(links=(gre,))
 
 

@@ -139,3 +139,21 @@ def test_whether_parts_and_interface_agree_is_shown_and_no_trouble(
     assert code == 0 and "all is well" in text
     assert "line T1 in" in text and "parts and interface agree" in text
     assert "parts and interface disagree by 1,234 octets, qdisc-drops" in text
+
+
+def test_it_says_what_is_counted_layer_by_layer_and_what_is_in_no_tunnel(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    unclaimed = [f"gre{number}" for number in range(1, 11)]
+    layers = {"inside": {"berlin": "gre"}, "unclaimed": unclaimed, "error": ""}
+    code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
+    assert code == 0
+    assert "gre in berlin; in none of them: gre1, gre2" in text
+    assert "gre8 and 2 more" in text
+
+
+def test_layers_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
+    layers = {"inside": {"berlin": "gre"}, "unclaimed": [], "error": "no memory"}
+    code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
+    assert code == 1
+    assert "gre in berlin" in text

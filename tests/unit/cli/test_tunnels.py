@@ -36,6 +36,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> TunnelReport:
     away = row(OUT, 5_000, 50, sas=1, rekeys=4, error_bound_octets=600, unseen_ends=1, last_used_s=NOW_S - 2)
     report = found(home, away, XfrmInNoStates=5)
     monkeypatch.setattr("ipsecmon.cli.tunnels.tunnel_report", lambda folder: report)
+    monkeypatch.setattr("ipsecmon.cli.tunnels.layer_rows", lambda folder: [])
     monkeypatch.setattr("ipsecmon.cli.tunnels.wire_octets", lambda *of: {(VPN, IN): 7_700, (VPN, OUT): 5_500})
     inside = CounterKey(VPN, IN, ObservationPoint.INNER)
     agreed = {(VPN, IN): Reconciliation(inside, Pair.SA_RULE, 7_000, 6_000)}
@@ -109,6 +110,7 @@ def test_before_the_first_interval_there_are_no_times_and_rates(
 ) -> None:
     nothing = TunnelReport("", 0, 0, 0, (), ())
     monkeypatch.setattr("ipsecmon.cli.tunnels.tunnel_report", lambda folder: nothing)
+    monkeypatch.setattr("ipsecmon.cli.tunnels.layer_rows", lambda folder: [])
     document = json.loads(run(config_file, "--json").stdout)
     assert (document["since"], document["until"]) == (None, None)
     assert document["tunnels"][0]["in"]["bits_per_s"] is None

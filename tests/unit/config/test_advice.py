@@ -17,7 +17,7 @@ counters:
 
 
 def warned(text: str, tmp_path: Path, known: dict[str, tuple[str, ...]]) -> list[str]:
-    (tmp_path / "eth1").mkdir()
+    (tmp_path / "eth1").mkdir(exist_ok=True)
     return warnings(parse(text, "f"), tmp_path, lambda name: known.get(name, ()))
 
 
@@ -74,3 +74,26 @@ def test_ike_inside_a_tunnel_is_no_mistake(tmp_path: Path) -> None:
 def test_localhost_resolves_and_an_impossible_name_does_not() -> None:
     assert {"127.0.0.1", "::1"} & set(resolve_host("localhost"))
     assert resolve_host("a" * 64 + ".example") == ()
+
+
+def test_gre_inside_without_a_gre_interface_is_told(tmp_path: Path) -> None:
+    text = "line: {name: T1, interface: eth1}\ncounters: {name: a, ipsec: {peer: 192.0.2.1}, inside: gre}\n"
+    for name, kind in (("gre0", "778"), ("gre1", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+        (tmp_path / name / "uevent").write_text(f"INTERFACE={name}\n")
+    (found,) = warned(text, tmp_path, {})
+    assert found.startswith("counter a: there is no GRE interface now")
+    assert warned(text.replace("inside: gre", "inside: l2tp"), tmp_path, {}) == []
+    (tmp_path / "gre1" / "type").write_text("778\n")
+    assert warned(text, tmp_path, {}) == []
+    (tmp_path / "gre1" / "type").write_text("1\n")
+    (tmp_path / "gre1" / "uevent").write_text("DEVTYPE=ip6gretap\nINTERFACE=gre1\n")
+    assert warned(text, tmp_path, {}) == []
+
+
+def test_a_file_of_names_that_is_not_there_is_told(tmp_path: Path) -> None:
+    text = f"line: {{name: T1, interface: eth1}}\nwarriors: {{names: {tmp_path / 'names'}}}\n"
+    assert warned(text, tmp_path, {}) == [f"warriors: names {tmp_path / 'names'} cannot be read now"]
+    (tmp_path / "names").write_text("")
+    assert warned(text, tmp_path, {}) == []

@@ -45,6 +45,10 @@ def test_only_connected_sockets_of_l2tp_name_a_gateway() -> None:
     assert decode_udp_peers(UDP) == {"203.0.113.2"}
 
 
+def test_ipv6_has_a_heading_of_its_own() -> None:
+    assert decode_udp_peers(UDP_HEAD.replace("rem_address", "            remote_address    ")) == set()
+
+
 def test_ipv6_is_read_word_by_word() -> None:
     peer = "B80D0120000003020000000002000000"  # 2001:db8:203::2, on a machine that is little-endian
     row = f"  7: {'0' * 32}:06A5 {peer}:06A5 01 00:00 00:00 0 0 0 1 2 0\n"
