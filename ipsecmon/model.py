@@ -52,7 +52,6 @@ __all__ = [
     "on_line",
 ]
 
-
 UNNAMED = "unnamed"  # the tunnel of every SA that no counter of the config takes
 OTHER_PEERS, UNKNOWN_PEER = "others", "unknown"
 

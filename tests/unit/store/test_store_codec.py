@@ -85,7 +85,7 @@ def test_parts_of_the_line_come_back() -> None:
     batch = replace(BATCH, parts=parts)
     text = encode_batch(batch)
     told = '["T1","esp","in",1000,10,"counted"],["T1","vpn","out",0,0,"derived"]'
-    assert text == f"{TEXT[:-1]},[],[],[],[{told}]]"
+    assert text == f"{TEXT[:-1]},[],[],[],[],[{told}]]"
     assert decode_batch(text) == batch
 
 
@@ -139,14 +139,14 @@ PART = ["T1", "esp", "in", 1000, 10, "counted"]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], [], [], []],
         ["gw", 10, 20, [], [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
         ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
         ["gw", 10, 20, [], [], [], [], [], [["vpn", "cake", *LAYER[2:]]]],
         ["gw", 10, 20, [], [], [], [], [], [], [PART[:-1]]],
-        ["gw", 10, 20, [], [], [], [], [], [], [], [[*PART, 1]]],
-        ["gw", 10, 20, [], [], [], [], [], [], [], [[*PART[:-1], "guessed"]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [[*PART, 1]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [[*PART[:-1], "guessed"]]],
         ["gw", 10, 20, [], [], [], [], [], [], [["T1", "esp", "up", 1, 1, "counted"]]],
         ["gw", 10, 20, [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [AGREEMENT[:-1]]],
