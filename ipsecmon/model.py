@@ -29,6 +29,7 @@ __all__ = [
     "Counts",
     "Direction",
     "Increment",
+    "LineCapacity",
     "ObservationPoint",
     "Packets",
     "Pair",
@@ -242,6 +243,14 @@ TUNNEL_LEVELS = ("open_packets", "sas", "sas_without_anti_replay", "last_used_s"
 TUNNEL_SUMS = tuple(one.name for one in fields(TunnelIncrement) if one.name not in ("key", *TUNNEL_LEVELS))
 
 
+class LineCapacity(NamedTuple):
+    """What the config says that a line can carry in one direction."""
+
+    line: str
+    direction: Direction
+    bits_per_s: int
+
+
 @dataclass(frozen=True)
 class SelfMeasurement:
     """One number of the agent about itself: what happened in the interval, or a level at its end."""
@@ -274,6 +283,7 @@ class Batch:
     tunnels: tuple[TunnelIncrement, ...] = ()
     xfrm_errors: tuple[tuple[str, int], ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
+    capacities: tuple[LineCapacity, ...] = ()
 
 
 @dataclass(frozen=True)

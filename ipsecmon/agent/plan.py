@@ -18,10 +18,10 @@ from ipsecmon.config import Match as ConfigMatch
 from ipsecmon.config.readers import parse_address
 from ipsecmon.config.tunnels import ruled_tunnels, wire_tunnels
 from ipsecmon.errors import ConfigError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, LineCapacity, ObservationPoint
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "peer_addresses"]
+__all__ = ["Resolve", "build_plan", "capacities", "group_ranges", "line_parts", "peer_addresses"]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
@@ -88,6 +88,16 @@ def line_parts(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]
         for way in _WAYS
     }
     return {key: keys for key, keys in lines.items() if keys}
+
+
+def capacities(config: Config) -> tuple[LineCapacity, ...]:
+    """Of the lines whose capacity the config tells, in both directions."""
+    return tuple(
+        LineCapacity(line.name, way, bits_per_s)
+        for line in config.lines
+        if line.capacity
+        for way, bits_per_s in zip(_WAYS, (line.capacity.in_bits_per_s, line.capacity.out_bits_per_s))
+    )
 
 
 def group_ranges(config: Config) -> list[tuple[int, int]]:

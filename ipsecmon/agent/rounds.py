@@ -21,7 +21,7 @@ from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
 from ipsecmon.errors import HelperGone, SourceError, StoreError
 from ipsecmon.ipsec import SavedSas
-from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+from ipsecmon.model import Batch, CounterKey, Increment, LineCapacity, Packets, Reading, SelfMeasurement
 
 __all__ = ["STEPS_BACK", "Parts", "Rounds"]
 
@@ -96,6 +96,7 @@ class Parts:
     counts: Counters
     check_rules: Callable[[Sequence[CounterKey]], int]
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
+    capacities: tuple[LineCapacity, ...] = ()
 
 
 class Rounds:
@@ -193,6 +194,7 @@ class Rounds:
                 parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels]),
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
+                capacities=parts.capacities,
             )
             batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()

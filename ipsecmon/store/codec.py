@@ -2,9 +2,10 @@
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
- [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …]];
+ [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
+ [[line, direction, bits per second], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the last three lists, those that end it empty are left
+and trailing zeros (of times, null) are left out. Of the last four lists, those that end it empty are left
 out too, but tunnels and errors come together.
 """
 
@@ -21,6 +22,7 @@ from ipsecmon.model import (
     CounterKey,
     Direction,
     Increment,
+    LineCapacity,
     ObservationPoint,
     Pair,
     Reason,
@@ -34,6 +36,7 @@ __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
+_OPTIONAL_LISTS = 4  # tunnels, errors, reconciliations, capacities
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
 _DEFAULTS = tuple(_TUNNEL.values())
 _pick_tunnel = attrgetter(*_TUNNEL)
@@ -43,11 +46,15 @@ _TIMES = frozenset(name for name, default in _TUNNEL.items() if default is None)
 def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
-    document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors or batch.reconciliations:
-        document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
-    if batch.reconciliations:
-        document.append([_encode_reconciliation(one) for one in batch.reconciliations])
+    more: list[object] = [
+        [_encode_tunnel(one) for one in batch.tunnels],
+        batch.xfrm_errors,
+        [_encode_reconciliation(one) for one in batch.reconciliations],
+        batch.capacities,
+    ]
+    while more and not more[-1] and (len(more) != 2 or not more[0]):
+        more.pop()
+    document = [batch.router, batch.start_ns, batch.end_ns, increments, own, *more]
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -89,8 +96,9 @@ def _encode_reconciliation(one: Reconciliation) -> list[object]:
 
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
-    tunnels, errors, *others = more or ([], [])
-    (reconciliations,) = others or ([],)
+    if len(more) == 1:
+        raise ValueError("tunnels without errors")
+    tunnels, errors, reconciliations, capacities = more + [[]] * (_OPTIONAL_LISTS - len(more))
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -100,6 +108,7 @@ def _batch(document: Any) -> Batch:
         tuple(_tunnel(item) for item in _list(tunnels)),
         tuple(_error(item) for item in _list(errors)),
         tuple(_reconciliation(item) for item in _list(reconciliations)),
+        tuple(_capacity(item) for item in _list(capacities)),
     )
 
 
@@ -137,6 +146,11 @@ def _reconciliation(item: Any) -> Reconciliation:
         explained,
         None if reason is None else Reason(_text(reason)),
     )
+
+
+def _capacity(item: Any) -> LineCapacity:
+    line, direction, bits_per_s = _list(item)
+    return LineCapacity(_text(line), Direction(_text(direction)), _integer(bits_per_s))
 
 
 def _error(item: Any) -> tuple[str, int]:

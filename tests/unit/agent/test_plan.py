@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.plan import build_plan, group_ranges, line_parts, peer_addresses
+from ipsecmon.agent.plan import build_plan, capacities, group_ranges, line_parts, peer_addresses
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, LineCapacity, ObservationPoint
 from ipsecmon.ruleset.model import Kind, Match, Part, Plan, Tunnel
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -286,3 +286,12 @@ def test_the_line_is_the_sum_of_what_is_watched_on_the_wire_and_absent_where_not
     }
     off = "line: {name: T1, interface: eth1}\nrules: off\n"
     assert line_parts(config(off), plan(off)) == {} and list(plan(off).taps()) == []
+
+
+def test_a_lines_capacity_is_told_in_both_directions_and_only_where_the_file_has_one() -> None:
+    line = "line: {name: DSL, interface: ppp0, capacity: {in: 16Mbit, out: 1Mbit}}\n"
+    assert capacities(config(line)) == (
+        LineCapacity("DSL", IN, 16_000_000),
+        LineCapacity("DSL", OUT, 1_000_000),
+    )
+    assert capacities(config("line: {name: DSL, interface: ppp0}\n")) == ()

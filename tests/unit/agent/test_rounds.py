@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.errors import StoreError
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, SelfMeasurement
+from ipsecmon.model import CounterKey, Direction, Increment, LineCapacity, ObservationPoint, SelfMeasurement
 from ipsecmon.store import report
 from tests.unit.agent.made_up import KEY, NS, OCTETS_PER_S, Life, Rules, SteppedClock
 
@@ -111,4 +111,14 @@ def test_what_else_the_agent_says_of_itself_is_in_every_batch(life: Life) -> Non
 
     assert life.rounds.last_closed is not None
     assert level in life.rounds.last_closed.self_measurements
+    life.stop()
+
+
+def test_the_lines_capacity_is_in_every_batch(life: Life) -> None:
+    capacity = LineCapacity("T1", Direction.IN, 1_544_000)
+    life.rounds.change(replace(life.rounds.parts, capacities=(capacity,)), 1)
+    life.run(2)
+
+    assert life.rounds.last_closed is not None
+    assert life.rounds.last_closed.capacities == (capacity,)
     life.stop()
