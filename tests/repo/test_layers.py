@@ -41,6 +41,7 @@ LAYERS = {
     "helper": layer("errors model ipsec wire ruleset", third=""),
     "config": layer("errors model units sinks"),
     "agent": layer("errors model ipsec units clock wire account sources sinks store ruleset helper config"),
+    "dashboards": layer("sinks", third=""),
     "cli": layer("errors model units config agent store ruleset"),
     "__main__": layer("cli", third=""),
     "__init__": layer("", third=""),
