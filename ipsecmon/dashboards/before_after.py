@@ -221,7 +221,13 @@ def _changes() -> Json:
     kept = "&".join(f"${{{name}:queryparam}}" for name in ("router", "line", "interface", "shift", "span"))
     url = f"/d/{UID}?{kept}&var-event=${{__value.raw}}&${{__url_time_range}}"
     link = prop("links", [{"title": "Compare before and after this", "url": url}])
-    at = of_name("Compare around", prop("unit", "dateTimeAsIso"), prop("custom.width", 190), link)
+    at = of_name(
+        "Compare around",
+        prop("unit", "dateTimeAsIso"),
+        prop("custom.width", 190),
+        prop("custom.align", "left"),
+        link,
+    )
     kind = of_name("Kind", prop("custom.width", 150))
     shown = {"end_ms": "Compare around", "kind": "Kind", "text": "What"}
     return table("Changes, the newest first: choose one", [columns(query)], "short", shown, [at, kind])

@@ -46,7 +46,7 @@ _VPN_SHADES = (
 _CLEAR_SHADES = (
     "green",
     "dark-orange",
-    "yellow",
+    "dark-yellow",
     "light-green",
     "orange",
     "dark-green",

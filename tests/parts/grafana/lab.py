@@ -26,7 +26,7 @@ from ipsecmon.model import (
     TunnelKey,
 )
 
-__all__ = ["DAYS_BEFORE", "END_MS", "INTERVAL_S", "START_MS", "batches", "lines"]
+__all__ = ["END_MS", "INTERVAL_S", "PARTS", "START_MS", "STEPS", "batches", "lines", "sent_octets"]
 
 INTERVAL_S = 60
 START_MS = 1_795_323_600_000  # 2026-11-22 05:00:00 UTC
@@ -36,8 +36,8 @@ ROUTER, LINE, NIC = "hq-gw1", "T1", "eth1"
 CAPACITY_BITS_PER_S = 1_544_000
 
 _NS = 10**9
-_STEPS = (END_MS - START_MS) // 1000 // INTERVAL_S
-_CHANGE = _STEPS // 2
+STEPS = (END_MS - START_MS) // 1000 // INTERVAL_S
+_CHANGE = STEPS // 2
 _WAYS = (Direction.IN, Direction.OUT)
 
 
@@ -65,7 +65,7 @@ _OUT, _OVERHEAD = 0.45, 1.09
 def batches() -> Iterator[Batch]:
     """All windows, the oldest first."""
     for days in sorted(DAYS_BEFORE, reverse=True):
-        for step in range(_STEPS):
+        for step in range(STEPS):
             yield _batch(days, step)
 
 
@@ -73,7 +73,7 @@ def lines() -> bytes:
     """Line protocol of what the sink does not write by itself."""
     found = []
     for days in DAYS_BEFORE:
-        found += [line for step in range(_STEPS) for line in _step_lines(days, step)]
+        found += [line for step in range(STEPS) for line in _step_lines(days, step)]
         found += _events(days)
     return "\n".join(found).encode()
 
@@ -82,8 +82,8 @@ def _start_ns(days: int, step: int) -> int:
     return (START_MS // 1000 - days * 86_400 + step * INTERVAL_S) * _NS
 
 
-def _octets(name: str, way: Direction, days: int, step: int) -> int:
-    """A slow and a fast wave about the mean: the same at each call."""
+def sent_octets(name: str, way: Direction, days: int, step: int) -> int:
+    """Of a part of the line in an interval: a slow and a fast wave about the mean, the same at each call."""
     share = PARTS[name]
     phase = sum(map(ord, name)) + 40 * days + (17 if way is Direction.OUT else 0)
     wave = 1 + 0.25 * math.sin(step / 23 + phase) + 0.13 * math.sin(step / 2.3 + 2 * phase)
@@ -113,7 +113,7 @@ def _batch(days: int, step: int) -> Batch:
 
 def _increments(days: int, step: int) -> Iterator[Increment]:
     for way in _WAYS:
-        octets = {name: _octets(name, way, days, step) for name in PARTS}
+        octets = {name: sent_octets(name, way, days, step) for name in PARTS}
         whole = sum(octets.values())
         yield _counted(_key(LINE, way, ObservationPoint.WIRE), whole, step)
         for name, part in octets.items():
@@ -139,7 +139,7 @@ def _tunnels(days: int, step: int) -> Iterator[TunnelIncrement]:
     for number, (name, peer) in enumerate(TUNNELS.items()):
         part = name if name in PARTS else "nat-t"
         for way in _WAYS:
-            octets = round(_octets(part, way, days, step) / _OVERHEAD)
+            octets = round(sent_octets(part, way, days, step) / _OVERHEAD)
             yield _tunnel(TunnelKey(name, peer, way), octets, step, number, _start_ns(days, step + 1) // _NS)
 
 
@@ -170,12 +170,12 @@ def _tunnel(key: TunnelKey, octets: int, step: int, number: int, end_s: int) -> 
 
 def _agreement(days: int, step: int) -> Iterator[Reconciliation]:
     for way in _WAYS:
-        web = _octets("web", way, days, step)
+        web = sent_octets("web", way, days, step)
         lost = 700 * (web // 35_000) if step % 45 == 20 else 0
         yield Reconciliation(
             _key("web", way, ObservationPoint.WIRE), Pair.RULE_NFLOG, web, web - lost, lost // 700, lost
         )
-        inner = _octets("VPN-to-parent", way, days, step)
+        inner = sent_octets("VPN-to-parent", way, days, step)
         wrong = 5_200 if step % 31 == 3 else 0
         key = _key("VPN-to-parent", way, ObservationPoint.INNER)
         yield Reconciliation(key, Pair.SA_RULE, inner, inner - wrong, 0, 0, Reason.SKEW)
@@ -200,7 +200,7 @@ def _about_itself(step: int) -> Iterator[SelfMeasurement]:
 def _step_lines(days: int, step: int) -> Iterator[str]:
     time_ns = _start_ns(days, step)
     for way in _WAYS:
-        octets = {name: _octets(name, way, days, step) for name in PARTS}
+        octets = {name: sent_octets(name, way, days, step) for name in PARTS}
         for name, part in octets.items():
             tags = f"router={ROUTER},line={LINE},part={name},direction={way.value}"
             yield f'part,{tags} octets={part}i,packets={part // 700}i,how="counted" {time_ns}'
