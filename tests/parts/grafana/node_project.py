@@ -1,4 +1,4 @@
-"""Grafana's npm packages, and what is built with them: the schema of dashboards, and a page that draws them.
+"""Grafana's npm packages, and what is built with them: a schema, a page that draws, what transforms.
 
 Packages and what is built are kept between runs, under names that tell what they were made of.
 """
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["built_page", "built_schema"]
+__all__ = ["built_page", "built_schema", "built_transformer"]
 
 SOURCES = Path(__file__).parent / "node"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ipsecmon-grafana"
@@ -21,6 +21,7 @@ WITHIN_S = 900
 
 _PACKAGES = ("package.json", "package-lock.json")
 _SCHEMA = ("schema.ts", "tsconfig.json")
+_TRANSFORMER = ("transform.ts", "frames.ts", "queries.ts")
 _PAGE = ("page.html", "page.tsx", "panels.tsx", "frames.ts", "queries.ts")
 
 
@@ -32,6 +33,11 @@ def built_schema() -> Path:
 def built_page() -> Path:
     """A folder with page.html and its scripts."""
     return _built("page", _PAGE, _build_page)
+
+
+def built_transformer() -> Path:
+    """A program for node that does panels' transformations as Grafana 9.2 does."""
+    return _built("transformer", _TRANSFORMER, _build_transformer) / "transform.cjs"
 
 
 def _installed() -> Path:
@@ -61,6 +67,11 @@ def _build_page(folder: Path) -> None:
     defined = ['--define:process.env.NODE_ENV="production"', "--define:global=globalThis"]
     form = ["--bundle", "--format=esm", "--splitting", "--jsx=automatic", "--outdir=.", "--log-level=error"]
     _run(folder, _program("esbuild"), "page.tsx", *form, *defined, *loaders)
+
+
+def _build_transformer(folder: Path) -> None:
+    form = ["--bundle", "--platform=node", "--outfile=transform.cjs", "--log-level=error"]
+    _run(folder, _program("esbuild"), "transform.ts", *form, "--alias:@grafana/data=grafana-data-9.2")
 
 
 def _program(name: str) -> str:
