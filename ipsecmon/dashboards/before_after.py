@@ -218,7 +218,9 @@ def _drops(pair: _Pair) -> Json:
 def _changes() -> Json:
     kinds = f'"kind" =~ /^({"|".join(CHANGE_KINDS)})$/'
     query = rows("event", ("end_ms", "kind", "text"), [kinds], limit=100, window=EVER)
-    kept = "&".join(f"${{{name}:queryparam}}" for name in ("router", "line", "interface", "shift", "span"))
+    kept = "&".join(
+        f"${{{name}:queryparam}}" for name in ("datasource", "router", "line", "interface", "shift", "span")
+    )
     url = f"/d/{UID}?{kept}&var-event=${{__value.raw}}&${{__url_time_range}}"
     link = prop("links", [{"title": "Compare before and after this", "url": url}])
     at = of_name(

@@ -19,7 +19,7 @@ _TROUBLE_KINDS = ("sa-flush", "sa-end-unseen", "sa-events-missed")
 
 
 class Band(NamedTuple):
-    """Panels beside each other, of one height. collapsible: the title of a heading, and nothing else."""
+    """Panels beside each other, of one height, each with its width."""
 
     height: int
     panels: Sequence[tuple[int, Json]]

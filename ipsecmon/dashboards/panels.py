@@ -93,6 +93,7 @@ def stat(
     steps: Sequence[tuple[float, str]] = (),
     empty: str = "none",
     named: bool = False,
+    calculation: str = "lastNotNull",
 ) -> Json:
     """red_above: the least value that is trouble. steps: (from, colour). named: each value with its name."""
     levels = [(red_above, "red")] if red_above is not None else list(steps)
@@ -105,7 +106,7 @@ def stat(
     }
     defaults = {"unit": unit, "noValue": empty, "color": {"mode": "thresholds"}, "thresholds": thresholds}
     options = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "reduceOptions": {"calcs": [calculation], "fields": "", "values": False},
         "orientation": "auto",
         "textMode": "value_and_name" if named else "auto",
         "colorMode": "value",
@@ -191,7 +192,8 @@ def dash_for_nothing() -> Json:
 
 def link_to(uid: str, variable: str, column: str) -> Json:
     """A cell of the column leads to another dashboard, with the cell's value in its variable."""
-    url = f"/d/{uid}?${{router:queryparam}}&var-{variable}=${{__value.text}}&${{__url_time_range}}"
+    kept = "${datasource:queryparam}&${router:queryparam}&${line:queryparam}"
+    url = f"/d/{uid}?{kept}&var-{variable}=${{__value.text}}&${{__url_time_range}}"
     return of_name(column, prop("links", [{"title": f"{variable} ${{__value.text}}", "url": url}]))
 
 

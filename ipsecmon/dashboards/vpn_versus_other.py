@@ -9,7 +9,6 @@ from ipsecmon.dashboards.influxql import (
     OUT,
     bits_per_s,
     is_tag,
-    mean_bits_per_s,
     over_time,
     per_tag,
 )
@@ -50,6 +49,7 @@ __all__ = ["UID", "build"]
 UID = "ipsecmon-vpn"
 _DIRECTIONS = (("in", IN), ("out", OUT))
 _SUM = 'sum("octets")'
+_CAPACITY = 'max("capacity_bits_per_s")'
 
 
 def build() -> Json:
@@ -77,24 +77,9 @@ def build() -> Json:
 
 
 def _figures() -> list[Json]:
-    steps = [(0.7, "orange"), (0.9, "red")]
     return [
-        *(
-            titled(
-                stat(f"VPN's share, {name}", _share_of_sums(way), SHARE),
-                "Of the octets in the whole range of time.",
-            )
-            | {"transformations": [*_joined(), *ratio("VPN", "line", "share")]}
-            for name, way in _DIRECTIONS
-        ),
-        *(
-            titled(
-                stat(f"Line used, {name}", _use(way), SHARE, steps=steps, empty="no capacity set"),
-                "The mean rate through the capacity. Set `capacity` of the line to see it.",
-            )
-            | {"transformations": [*_joined(), *ratio("mean", CAPACITY, "used")]}
-            for name, way in _DIRECTIONS
-        ),
+        *(_share_of_line(name, way) for name, way in _DIRECTIONS),
+        *(_line_used(name, way) for name, way in _DIRECTIONS),
         stat(
             "VPN on the line", [_octets(line_parts.VPN, "VPN")], OCTETS, [of_name("VPN", fixed(VPN_COLOUR))]
         ),
@@ -102,27 +87,29 @@ def _figures() -> list[Json]:
     ]
 
 
-def _joined() -> list[Json]:
-    return [joined_by_time()]
-
-
-def _share_of_sums(way: str) -> list[Json]:
-    return [
+def _share_of_line(name: str, way: str) -> Json:
+    targets = [
         curve(per_tag("part", _SUM, [line_parts.LINE, way, line_parts.VPN]), "VPN"),
         curve(per_tag("part", _SUM, [line_parts.LINE, way]), "line"),
     ]
+    steps = [joined_by_time(), *ratio("VPN", "line", "share")]
+    panel = stat(f"VPN's share, {name}", targets, SHARE) | {"transformations": steps}
+    return titled(panel, "Of all octets on the line, in the whole range of time.")
 
 
-def _use(way: str) -> list[Json]:
-    """max() and not last(), whose time is not the range's begin: the two are joined by it."""
-    return [
-        curve(per_tag("part", mean_bits_per_s(), [line_parts.LINE, way]), "mean"),
-        curve(_capacity_of_range(way), CAPACITY),
+def _line_used(name: str, way: str) -> Json:
+    """The mean of buckets: what has no data does not count as idle."""
+    where = [line_parts.LINE, way]
+    targets = [
+        curve(over_time("part", bits_per_s(), where), "rate"),
+        curve(over_time("line", _CAPACITY, where), CAPACITY),
     ]
-
-
-def _capacity_of_range(way: str) -> str:
-    return per_tag("line", 'mean("capacity_bits_per_s")', [line_parts.LINE, way])
+    levels = [(0.7, "orange"), (0.9, "red")]
+    panel = stat(
+        f"Line used, {name}", targets, SHARE, steps=levels, empty="no capacity set", calculation="mean"
+    )
+    steps = [joined_by_time(), *ratio("rate", CAPACITY, "used")]
+    return titled(panel | {"transformations": steps}, "The mean rate through the line's `capacity`.")
 
 
 def _octets(parts: str, alias: str) -> Json:
@@ -135,7 +122,7 @@ def _line(name: str, way: str) -> Json:
         curve(over_time("part", bits_per_s(), [*where, line_parts.VPN]), "VPN"),
         curve(over_time("part", bits_per_s(), [*where, line_parts.CLEAR], ["part"]), "$tag_part"),
         curve(over_time("part", bits_per_s(), [*where, line_parts.OTHER]), "other"),
-        curve(over_time("line", 'max("capacity_bits_per_s")', where, fill="none"), CAPACITY),
+        curve(over_time("line", _CAPACITY, where, fill="none"), CAPACITY),
     ]
     colours = [*CLEAR_PARTS, of_name("VPN", fixed(VPN_COLOUR)), limit_line()]
     panel = time_series(f"Line {name}", targets, BITS_PER_S, colours, stacked=True)

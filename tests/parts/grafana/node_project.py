@@ -79,7 +79,7 @@ def _program(name: str) -> str:
 
 
 def _made(folder: Path, sources: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """The folder, made of the sources if it is not there: whole, or not at all."""
+    """The folder, made of the sources if it is not there: whole, or not at all. Those of other sources go."""
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +90,9 @@ def _made(folder: Path, sources: Sequence[str], make: Callable[[Path], None]) ->
             shutil.copy(SOURCES / source, fresh)
         make(fresh)
         fresh.rename(folder)
+    for old in folder.parent.glob(f"{folder.name.partition('-')[0]}-*"):
+        if old != folder:
+            shutil.rmtree(old)
     return folder
 
 

@@ -28,6 +28,17 @@ def dashboard(request: pytest.FixtureRequest) -> Json:
     return found
 
 
+def empty_queries(dashboard: Json, influxd: InfluxServer, day: str) -> list[str]:
+    """Where those stand that give no value."""
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    empty = []
+    for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
+        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        if not any(value is not None for row in rows for name, value in row.items() if name != "time"):
+            empty.append(query.name)
+    return empty
+
+
 def test_every_variable_has_values(dashboard: Json, influxd: InfluxServer, day: str) -> None:
     values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
 
@@ -35,14 +46,24 @@ def test_every_variable_has_values(dashboard: Json, influxd: InfluxServer, day: 
 
 
 def test_no_panel_and_no_annotation_is_empty(dashboard: Json, influxd: InfluxServer, day: str) -> None:
-    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
-    empty = []
-    for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
-        rows = influxd.rows(expand(query.text, values, MOMENT), day)
-        if not any(value is not None for row in rows for name, value in row.items() if name != "time"):
-            empty.append(query.name)
+    assert empty_queries(dashboard, influxd, day) == []
 
-    assert empty == []
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('FROM "part"', 'FROM "parts"'),
+        ('sum("octets")', 'sum("octests")'),
+        ("\"direction\" = 'in'", "\"direction\" = 'inn'"),
+        ("=~ /^${line:regex}$/", "=~ /^${router:regex}$/"),
+    ],
+)
+def test_a_planted_fault_makes_a_query_empty(influxd: InfluxServer, day: str, good: str, bad: str) -> None:
+    text = (FOLDER / "vpn-versus-other.json").read_text()
+    planted = text.replace(json.dumps(good)[1:-1], json.dumps(bad)[1:-1])
+
+    assert planted != text
+    assert empty_queries(json.loads(planted), influxd, day)
 
 
 def test_the_events_of_annotations_end_at_a_whole_number_of_milliseconds(
