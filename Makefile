@@ -93,6 +93,7 @@ docs: venv
 	@mkdir -p build
 	@$(VENV)/bin/python -m ipsecmon.config.reference > build/configuration.md
 	@mv build/configuration.md docs/configuration.md
+	@$(VENV)/bin/python -m ipsecmon.dashboards grafana/dashboards
 	@for config in rules/*.yaml; do \
 	  for backend in nft iptables; do \
 	    $(VENV)/bin/ipsecmon rules show --backend $$backend -c $$config > build/rules || exit 1; \

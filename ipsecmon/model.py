@@ -9,13 +9,8 @@ one. They are different types so that a total can never be added to a total.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol
-
-if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
-    import numpy as np
-    from numpy.typing import NDArray
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Optional, Protocol
 
 __all__ = [
     "LINE_TERMS",
@@ -30,14 +25,13 @@ __all__ = [
     "CounterKey",
     "Counts",
     "Direction",
-    "EspColumns",
     "How",
     "Increment",
     "Layer",
     "LayerIncrement",
     "LayerKey",
+    "LineCapacity",
     "ObservationPoint",
-    "Packets",
     "Pair",
     "PartIncrement",
     "Reading",
@@ -336,6 +330,14 @@ TUNNEL_LEVELS = ("open_packets", "sas", "sas_without_anti_replay", "last_used_s"
 TUNNEL_SUMS = tuple(one.name for one in fields(TunnelIncrement) if one.name not in ("key", *TUNNEL_LEVELS))
 
 
+class LineCapacity(NamedTuple):
+    """What the config says that a line can carry in one direction."""
+
+    line: str
+    direction: Direction
+    bits_per_s: int
+
+
 @dataclass(frozen=True)
 class SelfMeasurement:
     """One number of the agent about itself: what happened in the interval, or a level at its end."""
@@ -370,31 +372,4 @@ class Batch:
     reconciliations: tuple[Reconciliation, ...] = ()
     layers: tuple[LayerIncrement, ...] = ()
     parts: tuple[PartIncrement, ...] = ()
-
-
-class EspColumns(NamedTuple):
-    """By what the SA of some rows is told. rows: of Packets, int64, ascending.
-
-    spi: u32; 0, which no SA has (RFC 4303 section 2.1), where the copy does not tell. destination: four u32
-    of an IPv6 address, or of an IPv4 one mapped into it (RFC 4291 section 2.5.5.2).
-    """
-
-    rows: NDArray[np.int64]
-    spi: NDArray[np.uint32]
-    destination: NDArray[np.uint32]
-
-
-@dataclass(frozen=True)
-class Packets:
-    """One drained read of header copies, as columns of one row a packet.
-
-    group: u16 NFLOG group. octets: u32 IP length from the header, 0 where it cannot be known.
-    sequence: NFULA_SEQ, which the kernel counts per group modulo 2**32; -1 where a copy has none.
-    odd: packets per named oddity; they are in the columns too. esp: of the groups that somebody asked it for.
-    """
-
-    group: NDArray[np.uint16]
-    octets: NDArray[np.uint32]
-    sequence: NDArray[np.int64]
-    odd: Mapping[str, int] = field(default_factory=dict)
-    esp: Optional[EspColumns] = None
+    capacities: tuple[LineCapacity, ...] = ()

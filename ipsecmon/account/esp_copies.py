@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipsecmon.account.spi_book import Spi
-from ipsecmon.model import CounterKey, Packets
+from ipsecmon.model import CounterKey
+from ipsecmon.packets import Packets
 
 __all__ = ["FLOWS_KEPT", "NO_SPI", "EspCopies", "Flow"]
 

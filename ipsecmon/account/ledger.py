@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 
 from ipsecmon.account.deltas import Deltas
 from ipsecmon.account.loss import Loss, LossMeter
-from ipsecmon.model import (
-    NOT_BY_RULES,
-    Batch,
-    CounterKey,
-    Increment,
-    Packets,
-    Reading,
-    SelfMeasurement,
-)
+from ipsecmon.model import NOT_BY_RULES, Batch, CounterKey, Increment, Reading, SelfMeasurement
+from ipsecmon.packets import Packets
 
 __all__ = ["Ledger"]
 

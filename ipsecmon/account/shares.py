@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from ipsecmon.account.esp_copies import NO_SPI, EspCopies
 from ipsecmon.account.sharing import sharing
 from ipsecmon.account.spi_book import Spi, SpiBook
-from ipsecmon.model import UNNAMED, CounterKey, Counts, Increment, Packets
+from ipsecmon.model import UNNAMED, CounterKey, Counts, Increment
+from ipsecmon.packets import Packets
 
 __all__ = ["Shares"]
 

@@ -26,6 +26,7 @@ from ipsecmon.agent.foreign_rules import build_keeper
 from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
+from ipsecmon.agent.plan import capacities
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
 from ipsecmon.agent.status import describe
@@ -217,6 +218,7 @@ class Agent:
             self._keeper.check,
             self._checkup.levels,
             lines_of(wired.config),
+            capacities(wired.config),
         )
         self._rounds = Rounds(parts, generation)
         self._rounds.read_all()

@@ -21,10 +21,18 @@ from ipsecmon.config import Match as ConfigMatch
 from ipsecmon.config.readers import parse_address
 from ipsecmon.config.tunnels import ruled_tunnels, wire_tunnels
 from ipsecmon.errors import ConfigError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint, bare_name, on_line
+from ipsecmon.model import CounterKey, Direction, LineCapacity, ObservationPoint, bare_name, on_line
 from ipsecmon.ruleset.model import Inside, Kind, Match, Part, Plan, Tap, Tunnel
 
-__all__ = ["Resolve", "build_plan", "group_ranges", "line_parts", "part_sums", "peer_addresses"]
+__all__ = [
+    "Resolve",
+    "build_plan",
+    "capacities",
+    "group_ranges",
+    "line_parts",
+    "part_sums",
+    "peer_addresses",
+]
 
 Resolve = Callable[[str], tuple[str, ...]]
 _WAYS = (Direction.IN, Direction.OUT)
@@ -119,6 +127,16 @@ def part_sums(config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
         key = part.tap.key
         sums.setdefault(key._replace(name=bare_name(key.name)), []).append(key)
     return sums
+
+
+def capacities(config: Config) -> tuple[LineCapacity, ...]:
+    """Of the lines whose capacity the config tells, in both directions."""
+    return tuple(
+        LineCapacity(line.name, way, bits_per_s)
+        for line in config.lines
+        if line.capacity
+        for way, bits_per_s in zip(_WAYS, (line.capacity.in_bits_per_s, line.capacity.out_bits_per_s))
+    )
 
 
 def group_ranges(config: Config) -> list[tuple[int, int]]:

@@ -24,7 +24,7 @@ from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.changes import check_reloadable, plan_changes, sink_changes
 from ipsecmon.agent.foreign_rules import Keeper
 from ipsecmon.agent.loop import Loop
-from ipsecmon.agent.plan import build_plan
+from ipsecmon.agent.plan import build_plan, capacities
 from ipsecmon.agent.rounds import Rounds
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.wiring import Outlet, Wired
@@ -158,7 +158,13 @@ class Reload:
         wired.tunnels.change(change.tunnels)
         self._change_outlets(change.outlets)
         names = [outlet.name for outlet in change.outlets]
-        parts = replace(self._rounds.parts, interfaces=wired.interfaces, sinks=names, lines=lines_of(config))
+        parts = replace(
+            self._rounds.parts,
+            interfaces=wired.interfaces,
+            sinks=names,
+            lines=lines_of(config),
+            capacities=capacities(config),
+        )
         self._rounds.change(parts, generation)
         save_groups(wired.folder, plan)
         self._retire_later()

@@ -26,7 +26,8 @@ from ipsecmon.agent.tunnels import TunnelMeter
 from ipsecmon.clock import Clock, Moment
 from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
 from ipsecmon.ipsec import SavedSas
-from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+from ipsecmon.model import Batch, CounterKey, Increment, LineCapacity, Reading, SelfMeasurement
+from ipsecmon.packets import Packets
 
 __all__ = ["STEPS_BACK", "Checked", "Parts", "Rounds"]
 
@@ -112,6 +113,7 @@ class Parts:
     check_rules: Callable[[Sequence[CounterKey]], Checked]
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    capacities: tuple[LineCapacity, ...] = ()
 
 
 class Rounds:
@@ -253,6 +255,7 @@ class Rounds:
                 parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels]),
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
+                capacities=parts.capacities,
             )
             lines = parts.ledger.lines()
             derived = self._derived.derive(batch, {line.name for line in lines})

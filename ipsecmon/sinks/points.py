@@ -12,6 +12,7 @@ falls on the same series and time and changes nothing.
                  pair
     line_term    router, interface, direction, term         octets, packets
     part         router, line, part, direction              octets, packets, how
+    line         router, line, direction                    capacity_bits_per_s
     agent        router, component, kind                    value
 
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
@@ -62,6 +63,9 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     points.extend(points_of_tunnels(batch))
     points.extend(points_of_layers(batch))
     points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
+    for line in batch.capacities:
+        tags = {"router": batch.router, "line": line.line, "direction": line.direction.value}
+        points.append(SeriesPoint("line", tags, {"capacity_bits_per_s": line.bits_per_s}, batch.start_ns))
     for own in batch.self_measurements:
         tags = {"router": batch.router, "component": own.component, "kind": own.kind}
         points.append(SeriesPoint("agent", tags, {"value": own.value}, batch.start_ns))

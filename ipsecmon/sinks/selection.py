@@ -14,8 +14,8 @@ __all__ = ["select"]
 def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
     """The increments of the named counters; the whole batch when no names are given.
 
-    Everything goes by its name, the line's aggregate, the interfaces and the tunnels too. The agent's
-    measurements of itself and XFRM's errors belong to no counter, so they are left out of any selection.
+    Everything goes by its name, the line's aggregate and capacity, the interfaces and the tunnels too. The
+    agent's measurements of itself and XFRM's errors belong to no counter: they are left out of any selection.
     """
     if counters is None:
         return batch
@@ -32,4 +32,5 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         reconciliations=agreement,
         layers=layers,
         parts=tuple(one for one in batch.parts if one.part in counters),
+        capacities=tuple(one for one in batch.capacities if one.line in counters),
     )

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Optional, Protocol
 
 from ipsecmon.errors import SourceError
-from ipsecmon.model import Packets
+from ipsecmon.packets import Packets
 
 __all__ = ["MAX_SOCKETS", "Copies", "CopySocket"]
 

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError, GroupInUse, SourceError
-from ipsecmon.model import Counts, Packets
+from ipsecmon.model import Counts
+from ipsecmon.packets import Packets
 from ipsecmon.wire.netlink import NLMSG_ERROR, Message, decode_error, pull_messages
 from ipsecmon.wire.nflog import decode_packets
 

@@ -4,7 +4,7 @@
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
  [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
  [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …],
- [[line, part, direction, octets, packets, how], …]];
+ [[line, part, direction, octets, packets, how], …], [[line, direction, bits per second], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
 and trailing zeros (of times, null) are left out. Of the lists from the tunnels' on, those that end it empty
 are left out too, but tunnels and errors come together.
@@ -27,6 +27,7 @@ from ipsecmon.model import (
     Layer,
     LayerIncrement,
     LayerKey,
+    LineCapacity,
     ObservationPoint,
     Pair,
     PartIncrement,
@@ -41,7 +42,7 @@ __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
-_MORE_LISTS = 5  # from the tunnels' on
+_MORE_LISTS = 6  # from the tunnels' on
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
 _DEFAULTS = tuple(_TUNNEL.values())
 _pick_tunnel = attrgetter(*_TUNNEL)
@@ -57,6 +58,7 @@ def encode_batch(batch: Batch) -> str:
         [_encode_reconciliation(one) for one in batch.reconciliations],
         [_encode_layer(one) for one in batch.layers],
         [_encode_part(one) for one in batch.parts],
+        batch.capacities,
     ]
     while more and not more[-1] and (len(more) != 2 or not more[0]):
         more.pop()
@@ -113,7 +115,7 @@ def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
     if len(more) == 1:
         raise ValueError("tunnels without errors")
-    tunnels, errors, reconciliations, layers, parts = more + [[]] * (_MORE_LISTS - len(more))
+    tunnels, errors, reconciliations, layers, parts, capacities = more + [[]] * (_MORE_LISTS - len(more))
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -125,6 +127,7 @@ def _batch(document: Any) -> Batch:
         tuple(_reconciliation(item) for item in _list(reconciliations)),
         tuple(_layer(item) for item in _list(layers)),
         tuple(_part(item) for item in _list(parts)),
+        tuple(_capacity(item) for item in _list(capacities)),
     )
 
 
@@ -175,6 +178,11 @@ def _part(item: Any) -> PartIncrement:
     line, part, direction, octets, packets, how = _list(item)
     way = Direction(_text(direction))
     return PartIncrement(_text(line), _text(part), way, _integer(octets), _integer(packets), How(_text(how)))
+
+
+def _capacity(item: Any) -> LineCapacity:
+    line, direction, bits_per_s = _list(item)
+    return LineCapacity(_text(line), Direction(_text(direction)), _integer(bits_per_s))
 
 
 def _error(item: Any) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ipsecmon.model import EspColumns
+from ipsecmon.packets import EspColumns
 from ipsecmon.wire.packet import host_order, is_tag
 
 __all__ = ["esp_columns"]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.model import Packets
+from ipsecmon.packets import Packets
 from ipsecmon.wire.esp import esp_columns
 from ipsecmon.wire.netlink import NLMSG_DONE, pull_attributes, pull_messages
 from ipsecmon.wire.packet import ODD_KINDS, ip_columns

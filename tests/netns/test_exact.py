@@ -68,6 +68,7 @@ def _settings(folder: Path, influxd: InfluxServer, front: FrontServer) -> dict[s
     (folder / "password").write_text(PASSWORD)
     login = {"username": "admin", "password_file": str(folder / "password")}
     return {
+        "line": {"name": "T1", "interface": "wan0", "capacity": {"in": "16Mbit", "out": "1Mbit"}},
         "counters": COUNTERS,
         "sinks": [
             {"file": {"path": str(folder / "traffic.lp"), "format": "line-protocol"}},
@@ -152,3 +153,12 @@ def test_influxd_has_exactly_what_was_sent(lab: Lab, database: str) -> None:
 
     found = {(row["counter"], row["direction"]): volume(row) for row in rows if row["packets"]}
     assert found == {**lab.sent, **{("T1", way): line_of(lab.sent, way) for way in ("in", "out")}}
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_influxd_has_the_lines_capacity_in_both_directions(lab: Lab, database: str) -> None:
+    query = "SELECT min(capacity_bits_per_s), max(capacity_bits_per_s) FROM line GROUP BY line, direction"
+    rows = lab.influxd.rows(query, database)
+
+    found = {(row["line"], row["direction"]): (row["min"], row["max"]) for row in rows}
+    assert found == {("T1", "in"): (16_000_000, 16_000_000), ("T1", "out"): (1_000_000, 1_000_000)}

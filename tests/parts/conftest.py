@@ -19,6 +19,10 @@ PACKAGES = {
     "openssl": "openssl",
     "mkfs.ext4": "e2fsprogs",
     "chattr": "e2fsprogs",
+    "npm": "npm",
+    "node": "nodejs",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 
 _numbers = itertools.count()

@@ -12,7 +12,8 @@ from ipsecmon.account.deltas import Deltas, delta
 from ipsecmon.account.intervals import STEP_NS, Intervals
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS, LossMeter
-from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Packets, Reading
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint, Reading
+from ipsecmon.packets import Packets
 from tests.unit.account.simulated_kernel import MS, SimulatedKernel
 
 TOP = 1 << 64

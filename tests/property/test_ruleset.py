@@ -145,7 +145,7 @@ def test_alternatives_name_one_family_and_overlap_nowhere_inside(match: Match, w
 _WORDS = """
 add table inet flush delete chain counter name type filter hook prerouting postrouting output priority
 policy accept meta mark set and or nfproto ipv4 ipv6 l4proto udp esp log group queue-threshold snaplen
-return goto jump secpath exists missing fib saddr daddr local broadcast multicast iifname oifname rt ipsec
+ah return goto jump secpath exists missing fib saddr daddr local broadcast multicast iifname oifname rt ipsec
 in out ip ip6 dport sport length th ct direction original reply proto-src proto-dst state
 invalid untracked reqid line_in line_out inner_in inner_out arriving sent_to_many leaving ipsecmon !=
 """

@@ -14,7 +14,8 @@ from ipsecmon.account.shares import Shares
 from ipsecmon.account.spi_book import SpiBook
 from ipsecmon.agent.observe import Counters
 from ipsecmon.ipsec import SecurityAssociation
-from ipsecmon.model import CounterKey, Direction, EspColumns, Increment, ObservationPoint, Packets
+from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.packets import EspColumns, Packets
 from tests.unit.account.sas import esp_sa
 
 GROUP = 10

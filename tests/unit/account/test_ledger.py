@@ -9,16 +9,8 @@ import pytest
 
 from ipsecmon.account.ledger import Ledger
 from ipsecmon.account.loss import SETTLE_NS
-from ipsecmon.model import (
-    Batch,
-    CounterKey,
-    Direction,
-    Increment,
-    ObservationPoint,
-    Packets,
-    Reading,
-    SelfMeasurement,
-)
+from ipsecmon.model import Batch, CounterKey, Direction, Increment, ObservationPoint, Reading, SelfMeasurement
+from ipsecmon.packets import Packets
 
 WEB = CounterKey("web", Direction.IN, ObservationPoint.WIRE)
 OTHER = CounterKey("other", Direction.IN, ObservationPoint.WIRE)

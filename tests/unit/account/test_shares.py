@@ -13,15 +13,8 @@ from ipsecmon.account import esp_copies, spi_book
 from ipsecmon.account.shares import Shares
 from ipsecmon.account.spi_book import SpiBook
 from ipsecmon.agent.observe import Counters
-from ipsecmon.model import (
-    UNNAMED,
-    CounterKey,
-    Direction,
-    EspColumns,
-    Increment,
-    ObservationPoint,
-    Packets,
-)
+from ipsecmon.model import UNNAMED, CounterKey, Direction, Increment, ObservationPoint
+from ipsecmon.packets import EspColumns, Packets
 from tests.unit.account.sas import esp_sa
 
 IN, OUT = Direction.IN, Direction.OUT

@@ -17,7 +17,8 @@ from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Moment
 from ipsecmon.errors import SourceError
 from ipsecmon.ipsec import XfrmErrors
-from ipsecmon.model import CounterKey, Direction, ObservationPoint, Packets, Reading
+from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.packets import Packets
 from ipsecmon.store import Store
 
 __all__ = ["KEY", "NS", "OCTETS_PER_S", "START_S", "Life", "Rules", "SteppedClock"]

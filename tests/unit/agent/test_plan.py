@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecmon.agent.plan import build_plan, group_ranges, line_parts, part_sums, peer_addresses
+from ipsecmon.agent.plan import (
+    build_plan,
+    capacities,
+    group_ranges,
+    line_parts,
+    part_sums,
+    peer_addresses,
+)
 from ipsecmon.config import Config, parse
 from ipsecmon.errors import ConfigError
-from ipsecmon.model import CounterKey, Direction, ObservationPoint
+from ipsecmon.model import CounterKey, Direction, LineCapacity, ObservationPoint
 from ipsecmon.ruleset.model import Kind, Match, Part, Plan, Tunnel
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -327,3 +334,12 @@ def test_one_line_of_several_interfaces_has_one_set_of_parts() -> None:
     found = plan("line: {name: T1, interface: [ppp0, ppp1]}\n")
     assert (found.interfaces, len(parts(found, IN))) == (("ppp0", "ppp1"), 7)
     assert part_sums(config("line: {name: T1, interface: [ppp0, ppp1]}\n"), found) == {}
+
+
+def test_a_lines_capacity_is_told_in_both_directions_and_only_where_the_file_has_one() -> None:
+    line = "line: {name: DSL, interface: ppp0, capacity: {in: 16Mbit, out: 1Mbit}}\n"
+    assert capacities(config(line)) == (
+        LineCapacity("DSL", IN, 16_000_000),
+        LineCapacity("DSL", OUT, 1_000_000),
+    )
+    assert capacities(config("line: {name: DSL, interface: ppp0}\n")) == ()

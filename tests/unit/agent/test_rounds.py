@@ -18,6 +18,7 @@ from ipsecmon.model import (
     Direction,
     How,
     Increment,
+    LineCapacity,
     ObservationPoint,
     PartIncrement,
     Reading,
@@ -204,4 +205,14 @@ def test_every_batch_has_the_parts_of_its_lines(life: Life) -> None:
     assert life.rounds.last_closed.parts == (
         PartIncrement("line", KEY.name, Direction.IN, 10 * OCTETS_PER_S, 100, How.COUNTED),
     )
+    life.stop()
+
+
+def test_the_lines_capacity_is_in_every_batch(life: Life) -> None:
+    capacity = LineCapacity("T1", Direction.IN, 1_544_000)
+    life.rounds.change(replace(life.rounds.parts, capacities=(capacity,)), 1)
+    life.run(2)
+
+    assert life.rounds.last_closed is not None
+    assert life.rounds.last_closed.capacities == (capacity,)
     life.stop()

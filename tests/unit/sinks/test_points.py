@@ -10,6 +10,7 @@ from ipsecmon.model import (
     Direction,
     How,
     Increment,
+    LineCapacity,
     ObservationPoint,
     Pair,
     PartIncrement,
@@ -79,6 +80,16 @@ def test_a_term_of_the_line_is_a_measurement_of_its_own_without_a_meter() -> Non
 def test_the_agents_numbers_about_itself_are_points_too() -> None:
     tags = {"router": "hq-gw1", "component": "nflog", "kind": "overrun"}
     assert points_of(batch(7))[-1] == SeriesPoint("agent", tags, {"value": 7}, batch(7).start_ns)
+
+
+def test_a_lines_capacity_is_told_in_bits_per_second_by_line_and_direction() -> None:
+    both = (LineCapacity("T1", Direction.IN, 16_000_000), LineCapacity("T1", Direction.OUT, 1_000_000))
+    found = points_of(Batch("hq-gw1", START_NS, START_NS + 1, (), capacities=both))
+    tags = {"router": "hq-gw1", "line": "T1", "direction": "in"}
+    assert found[0] == SeriesPoint("line", tags, {"capacity_bits_per_s": 16_000_000}, START_NS)
+    assert found[1].tags["direction"] == "out" and found[1].fields == {"capacity_bits_per_s": 1_000_000}
+    assert select(Batch("hq-gw1", 0, 1, (), capacities=both), ("web",)).capacities == ()
+    assert select(Batch("hq-gw1", 0, 1, (), capacities=both), ("T1",)).capacities == both
 
 
 def test_a_point_stands_at_the_start_of_its_interval() -> None:

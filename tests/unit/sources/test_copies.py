@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipsecmon.errors import SourceError
-from ipsecmon.model import Packets
+from ipsecmon.packets import Packets
 from ipsecmon.sources.copies import MAX_SOCKETS, Copies
 
 

@@ -13,6 +13,7 @@ from ipsecmon.model import (
     Direction,
     How,
     Increment,
+    LineCapacity,
     Pair,
     PartIncrement,
     Reason,
@@ -94,6 +95,17 @@ def test_errors_without_tunnels_come_back() -> None:
     assert decode_batch(encode_batch(batch)) == batch
 
 
+def test_a_lines_capacity_comes_back() -> None:
+    batch = replace(BATCH, capacities=(LineCapacity("T1", Direction.OUT, 1_544_000),))
+    assert encode_batch(batch) == TEXT[:-1] + ',[],[],[],[],[],[["T1","out",1544000]]]'
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+def test_tunnels_without_errors_come_back() -> None:
+    batch = replace(WITH_TUNNELS, xfrm_errors=())
+    assert decode_batch(encode_batch(batch)) == batch
+
+
 @pytest.mark.parametrize("text", [TEXT, TUNNELS_TEXT])
 def test_every_truncated_text_is_refused(text: str) -> None:
     for length in range(len(text)):
@@ -139,7 +151,7 @@ PART = ["T1", "esp", "in", 1000, 10, "counted"]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [], []],
         ["gw", 10, 20, [], [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
         ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
@@ -148,6 +160,11 @@ PART = ["T1", "esp", "in", 1000, 10, "counted"]
         ["gw", 10, 20, [], [], [], [], [], [], [[*PART, 1]]],
         ["gw", 10, 20, [], [], [], [], [], [], [[*PART[:-1], "guessed"]]],
         ["gw", 10, 20, [], [], [], [], [], [], [["T1", "esp", "up", 1, 1, "counted"]]],
+        ["gw", 10, 20, [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], {}],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [["T1", "in"]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [["T1", "up", 1]]],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [["T1", "in", 1.5]]],
         ["gw", 10, 20, [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [AGREEMENT[:-1]]],
         ["gw", 10, 20, [], [], [], [], [[*AGREEMENT, 1]]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from ipsecmon.model import Packets
+from ipsecmon.packets import Packets
 
 __all__ = [
     "DONE",

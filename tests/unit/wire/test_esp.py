@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecmon.model import EspColumns
+from ipsecmon.packets import EspColumns
 from ipsecmon.wire.nflog import decode_packets
 from tests.unit.wire.messages import copy, ip4, ip6
 

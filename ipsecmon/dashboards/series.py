@@ -1,0 +1,46 @@
+"""The tags and fields of the series that dashboards ask for, as sinks write them (docs/series.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
+from ipsecmon.sinks.tunnel_points import NUMBERS, OPTIONAL_NUMBERS
+
+__all__ = ["SERIES", "Series", "series"]
+
+
+class Series(NamedTuple):
+    """tags and fields: their names."""
+
+    tags: frozenset[str]
+    fields: frozenset[str]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.tags | self.fields
+
+
+def series(tags: str, fields: str) -> Series:
+    """Names parted by blanks."""
+    return Series(frozenset(tags.split()), frozenset(fields.split()))
+
+
+SERIES: Mapping[str, Series] = {
+    "counter": series("router counter direction observed_at", "octets packets"),
+    "meter": series("router counter direction observed_at", " ".join(METER_FIELDS)),
+    "interface": series("router interface direction", "octets frames"),
+    "line_term": series("router interface direction term", "octets packets"),
+    "part": series("router line part direction", "octets packets how"),
+    "line": series("router line direction", "capacity_bits_per_s"),
+    "tunnel": series("router tunnel peer direction observed_at", " ".join((*NUMBERS, *OPTIONAL_NUMBERS))),
+    "layer": series("router tunnel layer direction", "octets packets bridged_octets bridged_packets"),
+    "road_warrior": series(
+        "router tunnel warrior direction", "octets packets bridged_octets bridged_packets"
+    ),
+    "agreement": series("router counter direction observed_at pair", " ".join(AGREEMENT_FIELDS)),
+    "xfrm_error": series("router error", "packets"),
+    "event": series("router kind tunnel direction", "count text end_ms"),
+    "agent": series("router component kind", "value"),
+}

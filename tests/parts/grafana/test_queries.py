@@ -1,0 +1,135 @@
+"""Every query of every dashboard, by a real influxd: none fails, and none is empty where there is data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipsecmon.model import Direction
+from tests.parts.servers import InfluxServer
+
+from .lab import END_MS, INTERVAL_S, PARTS, START_MS, STEPS, sent_octets
+from .queries import Moment, annotation_queries, expand, panel_queries, variable_values
+
+Json = dict[str, Any]
+FOLDER = Path(__file__).parents[3] / "grafana" / "dashboards"
+DASHBOARDS = sorted(FOLDER.glob("*.json"))
+VPN = ("VPN-to-parent", "branch-berlin", "nat-t", "esp", "ike")
+MOMENT = Moment(START_MS, END_MS, INTERVAL_S * 1000)
+
+
+@pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
+def dashboard(request: pytest.FixtureRequest) -> Json:
+    found: Json = json.loads(request.param.read_text())
+    return found
+
+
+def empty_queries(dashboard: Json, influxd: InfluxServer, day: str) -> list[str]:
+    """Where those stand that give no value."""
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    empty = []
+    for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
+        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        if not any(value is not None for row in rows for name, value in row.items() if name != "time"):
+            empty.append(query.name)
+    return empty
+
+
+def test_every_variable_has_values(dashboard: Json, influxd: InfluxServer, day: str) -> None:
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+
+    assert [name for name, found in values.items() if found in ([], [""])] == []
+
+
+def test_no_panel_and_no_annotation_is_empty(dashboard: Json, influxd: InfluxServer, day: str) -> None:
+    assert empty_queries(dashboard, influxd, day) == []
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('FROM "part"', 'FROM "parts"'),
+        ('sum("octets")', 'sum("octests")'),
+        ("\"direction\" = 'in'", "\"direction\" = 'inn'"),
+        ("=~ /^${line:regex}$/", "=~ /^${router:regex}$/"),
+    ],
+)
+def test_a_planted_fault_makes_a_query_empty(influxd: InfluxServer, day: str, good: str, bad: str) -> None:
+    text = (FOLDER / "vpn-versus-other.json").read_text()
+    planted = text.replace(json.dumps(good)[1:-1], json.dumps(bad)[1:-1])
+
+    assert planted != text
+    assert empty_queries(json.loads(planted), influxd, day)
+
+
+def test_the_events_of_annotations_end_at_a_whole_number_of_milliseconds(
+    dashboard: Json, influxd: InfluxServer, day: str
+) -> None:
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    for query in annotation_queries(dashboard):
+        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        assert rows
+        assert all(row["text"] and START_MS < row["end_ms"] <= END_MS for row in rows)
+
+
+def test_with_an_empty_database_no_query_fails(dashboard: Json, influxd: InfluxServer, database: str) -> None:
+    values = variable_values(dashboard, lambda query: influxd.rows(query, database), MOMENT)
+    for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
+        assert influxd.rows(expand(query.text, values, MOMENT), database) == []
+
+
+def ask(
+    influxd: InfluxServer, day: str, name: str, panel_and_target: str, moment: Moment = MOMENT
+) -> list[Json]:
+    """The rows that a target of a panel gets."""
+    dashboard = json.loads((FOLDER / f"{name}.json").read_text())
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
+    (text,) = [one.text for one in panel_queries(dashboard) if one.name == panel_and_target]
+    return influxd.rows(expand(text, values, moment), day)
+
+
+def sent(parts: Iterable[str], days: int = 0) -> int:
+    """Octets inbound in the window of so many days before."""
+    return sum(sent_octets(name, Direction.IN, days, step) for name in parts for step in range(STEPS))
+
+
+@pytest.mark.parametrize("bucket_s", [60, 600])
+def test_the_vpns_curve_encloses_as_many_bits_as_were_sent(
+    influxd: InfluxServer, day: str, bucket_s: int
+) -> None:
+    moment = Moment(START_MS, END_MS - 1, bucket_s * 1000)
+    rows = ask(influxd, day, "vpn-versus-other", "Line in A", moment)
+
+    assert len(rows) == 3 * 3600 // bucket_s
+    assert sum(row["sum"] for row in rows) * bucket_s == pytest.approx(8 * sent(VPN))
+
+
+def test_the_vpns_share_is_of_all_that_was_sent_on_the_line(influxd: InfluxServer, day: str) -> None:
+    (vpn,) = ask(influxd, day, "vpn-versus-other", "VPN's share, in A")
+    (line,) = ask(influxd, day, "vpn-versus-other", "VPN's share, in B")
+
+    assert (vpn["sum"], line["sum"]) == (sent(VPN), sent(PARTS))
+    assert vpn["time"] == line["time"], "one is divided by the other where their times are the same"
+
+
+def test_before_is_the_same_window_a_day_before(influxd: InfluxServer, day: str) -> None:
+    before = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now A")
+    now = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now B")
+
+    seconds = (END_MS - START_MS) / 1000
+    for rows, days, column in ((before, 1, "before"), (now, 0, "now")):
+        rates = {row["part"]: row[column] for row in rows}
+        assert rates == pytest.approx({name: 8 * sent([name], days) / seconds for name in PARTS})
+
+
+def test_around_a_change_the_vpn_gains_what_the_web_loses(influxd: InfluxServer, day: str) -> None:
+    title = "Mean rates in: before and after the change"
+    before = {row["part"]: row["before"] for row in ask(influxd, day, "before-and-after", f"{title} A")}
+    after = {row["part"]: row["after"] for row in ask(influxd, day, "before-and-after", f"{title} B")}
+
+    assert after["VPN-to-parent"] > before["VPN-to-parent"]
+    assert after["web"] < before["web"]
