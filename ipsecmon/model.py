@@ -144,6 +144,8 @@ class Reason(str, enum.Enum):
     QDISC_DROPS = "qdisc-drops"  # dropped by the queue behind the rules, which tells packets only
     DROPPED = "dropped-before-rules"  # dropped by the interface, or broken
     LINK_HEADERS = "link-headers"  # of a length that is not known yet
+    RULES_GONE = "rules-gone"  # our rules did not stand all the time
+    DERIVED = "derived"  # a part of the second meter was made of the first one
 
 
 class CounterKey(NamedTuple):

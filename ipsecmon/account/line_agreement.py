@@ -7,6 +7,7 @@ each with link headers of its own; its parts are one sum.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ipsecmon.account.partition import Agreement, Identity, Volume, identify
@@ -36,6 +37,7 @@ _REASONS = {
     "qdisc-drops": Reason.QDISC_DROPS,
     "dropped-before-rules": Reason.DROPPED,
     "read-skew": Reason.SKEW,
+    "rules-gone": Reason.RULES_GONE,
 }
 
 
@@ -78,8 +80,16 @@ def reconcile_lines(
             key = CounterKey(name, way, _WIRE)
             outside = outside_of(interfaces, way, volumes)
             if key in volumes and any((*outside.nic, *volumes[key])):
-                found.append(_reconciled(key, outside, volumes[key], length_ns, skew_ns))
+                derived = _derived(way, volumes) if len(lines) == 1 else Volume()
+                parts = _sum([volumes[key], derived])
+                one = _reconciled(key, outside, parts, length_ns, skew_ns)
+                found.append(replace(one, reason=one.reason or Reason.DERIVED) if derived.packets else one)
     return found
+
+
+def _derived(way: Direction, volumes: Mapping[CounterKey, Volume]) -> Volume:
+    """ESP that no rule saw: a part of the line, too, but made of the interface's own counter."""
+    return _sum([volume for key, volume in volumes.items() if key[1:] == (way, ObservationPoint.DERIVED)])
 
 
 def volumes_of(increments: Iterable[Increment]) -> dict[CounterKey, Volume]:

@@ -53,6 +53,18 @@ def test_parts_and_headers_that_are_the_interface_agree() -> None:
     assert (one.word, one.expected_octets, one.seen_octets) == (Word.AGREE, 101_400, 101_400)
 
 
+def test_what_is_derived_of_the_interface_is_seen_and_cannot_agree_with_it() -> None:
+    blind = counted(Volume(90_000, 90), Volume(101_400, 100))
+    derived = Increment(CounterKey("vpn", IN, ObservationPoint.DERIVED), 10_000, 10)
+    one = agreed(*blind, derived)
+    assert (one.word, one.reason, one.unexplained_octets) == (Word.EXPLAINED, Reason.DERIVED, 0)
+
+
+def test_what_passed_while_rules_were_gone_is_explained_as_that() -> None:
+    one = agreed(*counted(Volume(50_000, 50), Volume(101_400, 100), RULES_GONE=Volume(50_700, 50)))
+    assert (one.word, one.reason) == (Word.EXPLAINED, Reason.RULES_GONE)
+
+
 def test_frames_that_no_rule_sees_are_explained_by_name() -> None:
     one = agreed(*counted(Volume(100_000, 100), Volume(101_484, 102)))
     assert (one.word, one.reason, one.explained_octets) == (Word.EXPLAINED, Reason.NON_IP, 56)
