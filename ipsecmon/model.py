@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # the helper imports this module and must stay without numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from ipsecmon.qos import Event, QueueIncrement
+
 __all__ = [
     "LINE_TERMS",
     "OTHER_PEERS",
@@ -264,6 +266,7 @@ class Batch:
     start_ns is unique in a store's life (a clock that steps back does not repeat one), so
     (key, start_ns) can be written twice to a time series without counting twice.
     xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
+    events: told for the first time with this batch, whenever they were.
     """
 
     router: str
@@ -274,6 +277,8 @@ class Batch:
     tunnels: tuple[TunnelIncrement, ...] = ()
     xfrm_errors: tuple[tuple[str, int], ...] = ()
     reconciliations: tuple[Reconciliation, ...] = ()
+    queues: tuple[QueueIncrement, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)

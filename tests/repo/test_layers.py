@@ -28,20 +28,23 @@ def layer(ours: str, third: Optional[str] = None) -> Layer:
 
 LAYERS = {
     "errors": layer("", third=""),
-    "model": layer("", third="numpy"),
+    "model": layer("qos", third="numpy"),
+    "qos": layer("", third=""),
     "ipsec": layer("model", third=""),
     "clock": layer("", third=""),
     "units": layer("", third=""),
-    "wire": layer("errors model ipsec units", third="numpy dpkt"),
-    "account": layer("errors model ipsec units", third="numpy"),
-    "sources": layer("errors model ipsec units wire clock"),
-    "sinks": layer("errors model units wire clock"),
-    "store": layer("errors model ipsec units clock"),
+    "wire": layer("errors model qos ipsec units", third="numpy dpkt"),
+    "account": layer("errors model qos ipsec units", third="numpy"),
+    "sources": layer("errors model qos ipsec units wire clock"),
+    "sinks": layer("errors model qos units wire clock"),
+    "store": layer("errors model qos ipsec units clock"),
     "ruleset": layer("errors model", third=""),
     "helper": layer("errors model ipsec wire ruleset", third=""),
     "config": layer("errors model units sinks"),
-    "agent": layer("errors model ipsec units clock wire account sources sinks store ruleset helper config"),
-    "cli": layer("errors model units config agent store ruleset"),
+    "agent": layer(
+        "errors model qos ipsec units clock wire account sources sinks store ruleset helper config"
+    ),
+    "cli": layer("errors model qos units config agent store ruleset"),
     "__main__": layer("cli", third=""),
     "__init__": layer("", third=""),
 }
