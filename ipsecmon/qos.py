@@ -1,4 +1,4 @@
-"""The nouns of queueing: what qdiscs and classes of this router counted, and the events that changed something.
+"""The nouns of queueing: what qdiscs and classes of this router counted, and events that changed something.
 
 A queue is a qdisc or a class of one. What is said of a parent is said of its children too: never added up.
 """
@@ -18,6 +18,7 @@ __all__ = [
     "QUEUE_SUMS",
     "Event",
     "EventKind",
+    "QueueConfig",
     "QueueIncrement",
     "QueueKey",
     "QueueReading",
@@ -85,6 +86,22 @@ QUEUE_EXTRAS = ("ecn_marks", "new_flows", "memory_drops", "lends", "borrows")
 QUEUE_SUMS = tuple(
     one.name for one in fields(QueueIncrement) if one.name not in ("key", *QUEUE_EXTRAS, *QUEUE_LEVELS)
 )
+
+
+class QueueConfig(NamedTuple):
+    """How one qdisc, class or filter is configured. what: 'qdisc', 'class' or 'filter'.
+
+    place: where it is in the tree, whatever numbers the kernel gave it. digest: of its options. words: what
+    people look for in them, by name. handle is empty for a filter.
+    """
+
+    what: str
+    kind: str
+    handle: str
+    parent: str
+    place: str
+    digest: str
+    words: Mapping[str, str]
 
 
 class EventKind(str, enum.Enum):

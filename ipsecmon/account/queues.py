@@ -1,8 +1,8 @@
 """From what qdiscs and classes said to what happened in them.
 
 A queue has no birth of its own. It is born where it was not there at the last poll of its interface, or was
-heard to end since: then it counts from 0. So it does where a saved reading of its interface is older than it. On
-an interface that nobody has read before it is a baseline. A number that falls is a reset; 32 bit wrap.
+heard to end since: then it counts from 0. So it does where a saved reading of its interface is older. On an
+interface that nobody has read before it is a baseline. A number that falls is a reset; 32 bit wrap.
 What a queue said with its end is booked; what ended with the qdisc above it had no last words: it is counted.
 """
 
@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipsecmon.account.deltas import delta
 from ipsecmon.qos import QueueIncrement, QueueKey, QueueReading
 
-__all__ = ["MAX_QUEUES", "QueueBooks"]
+__all__ = ["MAX_OPEN", "MAX_QUEUES", "QueueBooks"]
 
 MAX_QUEUES = 256  # of all interfaces: a NIC's 64 transmit queues, and an HTB tree with a class a customer
+MAX_OPEN = 4 * MAX_QUEUES  # while the store refuses; what is made anew all the time has ever new names
 _BRIDGED = ("octets", "packets", "drops")
 _BITS = {"octets": 64, "packets": 64}  # of other numbers 32
 
@@ -97,6 +98,9 @@ class QueueBooks:
             return
         since = last.numbers if last and last.life == now.life else {}
         happened = _happened(since, now.numbers)
+        if now.key not in self._open and len(self._open) >= MAX_OPEN:
+            self.beyond += 1
+            return
         sums = self._open.setdefault(now.key, Counter())
         sums.update(happened)
         if self._is_bridging:

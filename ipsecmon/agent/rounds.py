@@ -22,6 +22,7 @@ from ipsecmon.clock import Clock, Moment
 from ipsecmon.errors import HelperGone, SourceError, StoreError
 from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Increment, Packets, Reading, SelfMeasurement
+from ipsecmon.qos import Event, QueueIncrement, QueueReading
 
 __all__ = ["STEPS_BACK", "Parts", "Rounds"]
 
@@ -55,6 +56,15 @@ class InterfaceCounters(Protocol):
     def skew(self) -> list[Reading]: ...
 
 
+class Queues(Protocol):
+    """Qdiscs and classes, as a round needs them."""
+
+    def read(self) -> None: ...
+    def increments(self) -> tuple[QueueIncrement, ...]: ...
+    def readings(self) -> Sequence[QueueReading]: ...
+    def close(self) -> None: ...
+
+
 class Backlog(Protocol):
     @property
     def batches(self) -> int: ...
@@ -71,7 +81,9 @@ class Books(Protocol):
         now: Moment,
         stepped_ns: int = 0,
         sas: Optional[SavedSas] = None,
+        queues: Optional[Sequence[QueueReading]] = None,
     ) -> None: ...
+    def untold_events(self) -> tuple[Event, ...]: ...
     def set_state(self, key: str, value: str) -> None: ...
     def backlog(self, sink: str) -> Backlog: ...
     def spool_dropped(self) -> Mapping[str, int]: ...
@@ -81,7 +93,8 @@ class Books(Protocol):
 class Parts:
     """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone.
 
-    more_levels: of the agent about itself, asked for when an interval is closed.
+    more_levels: of the agent about itself, asked for when an interval is closed. save_events: called before
+    it is: those that waited for the store.
     """
 
     clock: Clock
@@ -96,6 +109,8 @@ class Parts:
     counts: Counters
     check_rules: Callable[[Sequence[CounterKey]], int]
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
+    queues: Optional[Queues] = None
+    save_events: Callable[[], object] = tuple
 
 
 class Rounds:
@@ -131,6 +146,8 @@ class Rounds:
         self.drain()
         parts.ledger.mark()
         readings = parts.interfaces.poll()
+        if parts.queues:
+            parts.queues.read()
         try:
             rules = parts.rules.poll()
         except HelperGone:
@@ -193,10 +210,13 @@ class Rounds:
                 parts.ledger.batch(span.start_ns, span.end_ns, [*counted, *levels]),
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
+                queues=parts.queues.increments() if parts.queues else (),
+                events=self._events(),
             )
             batch = self._agreement.judge(batch)
             sas = parts.tunnels.saved()
-            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas)
+            queues = parts.queues.readings() if parts.queues else None
+            parts.store.commit(batch, self._readings.values(), parts.sinks, now, span.stepped_ns, sas, queues)
         except StoreError as error:
             self._complain_of_store(error)
             raise
@@ -205,10 +225,17 @@ class Rounds:
         parts.counts.mark_reported(counted)
         parts.ledger.close()
         parts.tunnels.close()
+        if parts.queues:
+            parts.queues.close()
         self._agreement.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch
+
+    def _events(self) -> tuple[Event, ...]:
+        """That no batch has told yet."""
+        self._parts.save_events()
+        return self._parts.store.untold_events()
 
     def change(self, parts: Parts, generation: int) -> None:
         """Go on with other parts. generation: of the rule sets now."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import RulesRefused, StoreError
 from ipsecmon.model import CounterKey, Reading
+from ipsecmon.qos import EventKind
 
 __all__ = ["RuleKeeper"]
 
@@ -76,6 +77,9 @@ class RuleKeeper:
             self._wired.counts.add("rules", "repaired")
             _logger.warning("our rules were changed or removed, put back counters_gone=%d", len(missing))
             self.install()
+            self._wired.journal.note(
+                EventKind.RULES_REPAIRED, "rules: ours were changed or removed, put back"
+            )
         return self._wired.rules.poll().generation
 
     def _say(self, refused: list[str]) -> None:

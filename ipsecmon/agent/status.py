@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Optional
 
+from ipsecmon.agent.marks import describe_event
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.errors import StoreError
 from ipsecmon.model import Batch
+from ipsecmon.store import events
 
 __all__ = ["describe"]
+
+_RECENT, _RECENT_NS = 5, 7 * 86400 * 10**9
 
 
 def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional[Batch]) -> dict[str, Any]:
@@ -26,8 +30,19 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "counts": wired.counts.totals(),
         "xfrm": wired.tunnels.describe(),
         "store": _store(wired),
+        "events": _events(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }
+
+
+def _events(wired: Wired) -> list[dict[str, Any]]:
+    """The newest few of the last week."""
+    now_ns = wired.clock.now().wall_ns
+    try:
+        found = events(wired.folder, now_ns - _RECENT_NS, now_ns, _RECENT)
+    except StoreError:
+        return []
+    return [describe_event(one) for one in found]
 
 
 def _store(wired: Wired) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Optional, Union
 
 from ipsecmon.agent.changes import name_sinks
+from ipsecmon.agent.journal import Journal
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts
+from ipsecmon.agent.queues import QueueMeter
+from ipsecmon.agent.rule_changes import RuleWatch
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
 from ipsecmon.clock import Clock, SystemClock
@@ -28,6 +31,7 @@ from ipsecmon.sources.ike import IkeSource
 from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
+from ipsecmon.sources.tc import TcSource
 from ipsecmon.sources.xfrm import XfrmSource
 from ipsecmon.sources.xfrm_stat import read_xfrm_stat
 from ipsecmon.store import Spool, Store, report
@@ -85,7 +89,17 @@ class Wired:
     interfaces: InterfaceSource
     copies: Copies
     tunnels: TunnelMeter
+    tc: TcSource
+    journal: Journal
     outlets: Sequence[Outlet] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.queues = QueueMeter(self.tc, self._line_interfaces, self.journal, self.counts, self.clock)
+        self.rule_watch = RuleWatch(self.journal, self.store)
+
+    def _line_interfaces(self) -> Sequence[str]:
+        """Of the plan as it is now: a reload changes it."""
+        return self.plan.interfaces
 
     @property
     def foreign(self) -> Optional[ForeignCounterSource]:
@@ -116,7 +130,7 @@ class Wired:
         """Those of a plan, opened; ours if they are the same. Raises SourceError if one is not there."""
         if plan.interfaces == self.plan.interfaces:
             return self.interfaces
-        source = InterfaceSource(plan.interfaces)
+        source = InterfaceSource(plan.interfaces, self.tc)
         try:
             source.start()
         except BaseException:
@@ -150,6 +164,14 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
     counts = Counters()
     clock = SystemClock()
     helper.on_restart = lambda: counts.add("helper", "restarts")
+    tc = TcSource()
+    store = Store(
+        folder,
+        config.interval_s,
+        config.store.retention_s,
+        max_octets=config.store.max_octets,
+        counts=counts,
+    )
     return Wired(
         config=config,
         file=file,
@@ -161,17 +183,13 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         helper=helper,
         clock=clock,
         counts=counts,
-        store=Store(
-            folder,
-            config.interval_s,
-            config.store.retention_s,
-            max_octets=config.store.max_octets,
-            counts=counts,
-        ),
+        store=store,
         rules=_rules(plan, helper, counts),
-        interfaces=InterfaceSource(plan.interfaces),
+        interfaces=InterfaceSource(plan.interfaces, tc),
         copies=Copies(),
         tunnels=_tunnels(config, plan, helper, counts, clock),
+        tc=tc,
+        journal=Journal(store, clock, counts),
     )
 
 

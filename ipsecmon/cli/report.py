@@ -15,7 +15,7 @@ from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
 from ipsecmon.config import Config, load
-from ipsecmon.store import ClockStep, Report, report
+from ipsecmon.store import ClockStep, Report, events, report
 
 __all__ = ["report_command", "uncut"]
 
@@ -99,7 +99,14 @@ def _answer(config: Config, folder: Path, asked: Range) -> Answer:
         )
     if found.clock_steps:
         notes.append(_clock_note(found.clock_steps))
-    return Answer(config.router, asked, found, "; ".join(notes), agreements(found))
+    return Answer(
+        config.router,
+        asked,
+        found,
+        "; ".join(notes),
+        agreements(found),
+        events(folder, asked.start_ns, asked.end_ns),
+    )
 
 
 def _clock_note(steps: Sequence[ClockStep]) -> str:

@@ -16,7 +16,7 @@ falls on the same series and time and changes nothing.
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
 and is never added to anything. What an interface counted itself (observed at `nic`, with link
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
-SAs of a tunnel counted: tunnel_points.py.
+SAs of a tunnel counted (tunnel_points.py), and what qdiscs did (queue_points.py).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 from ipsecmon.model import LINE_TERMS, Batch, CounterKey, Increment, ObservationPoint, Reconciliation, Word
 from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.queue_points import points_of_events, points_of_queues
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
 __all__ = ["AGREEMENT_FIELDS", "METER_FIELDS", "SeriesPoint", "points_of"]
@@ -46,6 +47,8 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
     points.extend(points_of_tunnels(batch))
+    points.extend(points_of_queues(batch))
+    points.extend(points_of_events(batch))
     points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
     for own in batch.self_measurements:
         tags = {"router": batch.router, "component": own.component, "kind": own.kind}

@@ -1,6 +1,6 @@
 """Why an interface counts something else than the rules see: link headers, fragments, drops.
 
-In: one interface's link (rtnetlink(7)), its qdiscs (tc(8)) and /proc/net/snmp. Out: Readings at LINE_TERMS.
+In: one interface's link (rtnetlink(7)), its root qdisc (tc.py), /proc/net/snmp. Out: Readings at LINE_TERMS.
 IPv4's fragments are counted by network namespace, whatever interface they are on; IPv6's by interface.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pyroute2.netlink.exceptions import NetlinkError
+from typing import Any, NamedTuple, Optional
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.tc import RootQueue
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
 __all__ = ["LineTerms", "link_headers"]
@@ -21,7 +20,6 @@ __all__ = ["LineTerms", "link_headers"]
 _IN, _OUT = Direction.IN, Direction.OUT
 _ETHERNET, _LOOPBACK = 1, 772  # ARPHRD_*, linux/if_arp.h
 _ETHERNET_HEADER = 14
-_ROOT = 0xFFFFFFFF  # TC_H_ROOT
 _IPV4_HEADER, _IPV6_HEADER, _IPV6_FRAGMENT_HEADER = 20, 40, 8
 _UPPER_DEVICES = (
     "vlan",
@@ -51,14 +49,14 @@ class LineTerms:
     def __init__(self) -> None:
         self._most: dict[CounterKey, tuple[int, int]] = {}
 
-    def read(self, route: Any, name: str, link: Any, birth: str) -> list[Reading]:
-        """birth: of the interface's own counters."""
+    def read(self, name: str, link: Any, birth: str, root: Optional[RootQueue]) -> list[Reading]:
+        """birth: of the interface's own counters. root: None where there is no queue."""
         four, six = _ipv4(), _ipv6(name)
         return [
             *self._link_headers(name, link, birth),
             *self._fragment_headers(name, birth, four, six),
             *self._dropped(name, link, birth, four, six),
-            *_qdisc_drops(route, name, link["index"], birth),
+            *_qdisc_drops(name, birth, root),
         ]
 
     def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
@@ -96,20 +94,11 @@ class LineTerms:
         return Reading(key, *now, birth=birth, from_zero=False)
 
 
-def _qdisc_drops(route: Any, name: str, index: int, birth: str) -> Iterator[Reading]:
-    """Of the root qdisc, which counts its children's too; none where there is no queue."""
-    try:
-        qdiscs = list(route.get_qdiscs(index=index))
-    except NetlinkError:
-        return
-    for qdisc in qdiscs:
-        if qdisc["index"] != index or qdisc["parent"] != _ROOT:
-            continue
-        stats = qdisc.get_attr("TCA_STATS")
-        if stats is not None:
-            key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
-            life = f"{birth}/{qdisc.get_attr('TCA_KIND')}/{qdisc['handle']:x}"
-            yield Reading(key, 0, stats["drop"], life)
+def _qdisc_drops(name: str, birth: str, root: Optional[RootQueue]) -> Iterator[Reading]:
+    """Of the root qdisc, which counts its children's too."""
+    if root is not None:
+        key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
+        yield Reading(key, 0, root.drops, f"{birth}/{root.kind}/{root.handle:x}")
 
 
 def _ipv4() -> _Snmp:

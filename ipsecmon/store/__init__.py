@@ -8,8 +8,10 @@ is in all four or in none of them, whenever the power goes; no octet is in a rep
 from __future__ import annotations
 
 from ipsecmon.store.clock_steps import ClockStep
+from ipsecmon.store.event_log import events
 from ipsecmon.store.history import RESOLUTIONS_S
 from ipsecmon.store.notices import StoreState
+from ipsecmon.store.queue_history import QueueInterval, queue_intervals
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
@@ -28,6 +30,7 @@ __all__ = [
     "Backlog",
     "ClockStep",
     "Opened",
+    "QueueInterval",
     "Report",
     "ReportRow",
     "SavedReading",
@@ -36,6 +39,8 @@ __all__ = [
     "StoreState",
     "TunnelReport",
     "TunnelRow",
+    "events",
+    "queue_intervals",
     "report",
     "tunnel_report",
 ]

@@ -2,10 +2,11 @@
 
 [router, start_ns, end_ns, [[name, direction, observed_at, octets, packets, …], …],
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
- [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …]];
-the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the last three lists, those that end it empty are left
-out too, but tunnels and errors come together.
+ [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
+ [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …]];
+numbers are in the order of Increment, of a tunnel in that of TunnelIncrement, of a queue in that of
+QueueIncrement; trailing zeros (of times, null) are left out. Of the last five lists, those that end it empty
+are left out too, but tunnels and errors come together, and queues and events.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ipsecmon.model import (
     TunnelIncrement,
     TunnelKey,
 )
+from ipsecmon.store.qos_codec import decode_event, decode_queue, encode_event, encode_queue
 
 __all__ = ["decode_batch", "encode_batch"]
 
@@ -44,10 +46,13 @@ def encode_batch(batch: Batch) -> str:
     increments = [_encode_increment(increment) for increment in batch.increments]
     own = [(one.component, one.kind, one.value) for one in batch.self_measurements]
     document: list[object] = [batch.router, batch.start_ns, batch.end_ns, increments, own]
-    if batch.tunnels or batch.xfrm_errors or batch.reconciliations:
+    has_more = bool(batch.queues or batch.events)
+    if batch.tunnels or batch.xfrm_errors or batch.reconciliations or has_more:
         document += [[_encode_tunnel(one) for one in batch.tunnels], batch.xfrm_errors]
-    if batch.reconciliations:
+    if batch.reconciliations or has_more:
         document.append([_encode_reconciliation(one) for one in batch.reconciliations])
+    if has_more:
+        document += [[encode_queue(one) for one in batch.queues], [encode_event(one) for one in batch.events]]
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -90,7 +95,8 @@ def _encode_reconciliation(one: Reconciliation) -> list[object]:
 def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
     tunnels, errors, *others = more or ([], [])
-    (reconciliations,) = others or ([],)
+    reconciliations, *rest = others or ([],)
+    queues, events = rest or ([], [])
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -100,6 +106,8 @@ def _batch(document: Any) -> Batch:
         tuple(_tunnel(item) for item in _list(tunnels)),
         tuple(_error(item) for item in _list(errors)),
         tuple(_reconciliation(item) for item in _list(reconciliations)),
+        tuple(decode_queue(_list(item)) for item in _list(queues)),
+        tuple(decode_event(_list(item)) for item in _list(events)),
     )
 
 

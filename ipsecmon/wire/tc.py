@@ -34,7 +34,7 @@ RTMGRP_TC = 1 << 3  # RTNLGRP_TC is 4; anybody may listen
 ROOT = 0xFFFFFFFF  # TC_H_ROOT
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # where filters of ingress and clsact stand
 CLSACT = 0xFFFFFFF1  # TC_H_INGRESS: the parent of both qdiscs
-_PARENTS = {ROOT: "root", CLSACT: "ingress", INGRESS: "ingress", EGRESS: "egress"}
+_PARENTS = {ROOT: "root", INGRESS: "ingress", EGRESS: "egress"}
 _HEADER = struct.Struct("=BxxxiIII")  # struct tcmsg
 _KIND, _OPTIONS, _XSTATS, _STATS2, _CHAIN = 1, 2, 4, 7, 11
 _MAX_KIND = 15  # IFNAMSIZ less its zero
@@ -119,7 +119,7 @@ def render_handle(handle: int, what: What = What.CLASS) -> str:
 
 
 def render_parent(parent: int) -> str:
-    """'root', 'ingress', or the handle of a qdisc or class."""
+    """'root', 'ingress', 'egress', or the handle of a qdisc or class."""
     return _PARENTS.get(parent) or render_handle(parent)
 
 

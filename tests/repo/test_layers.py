@@ -44,7 +44,7 @@ LAYERS = {
     "agent": layer(
         "errors model qos ipsec units clock wire account sources sinks store ruleset helper config"
     ),
-    "cli": layer("errors model qos units config agent store ruleset"),
+    "cli": layer("errors model qos units clock config agent store ruleset"),
     "__main__": layer("cli", third=""),
     "__init__": layer("", third=""),
 }
