@@ -25,11 +25,12 @@ __all__ = ["InterfaceSource", "default_route_interface"]
 
 
 class InterfaceSource:
-    """Readings, in and out, for each interface that is there. tc: is polled with them."""
+    """Readings, in and out, for each interface that is there. tc: is polled with them; without, its own."""
 
     def __init__(self, names: Sequence[str], tc: Optional[TcSource] = None) -> None:
         self._names = names
         self._tc = tc or TcSource()
+        self._owns_tc = tc is None
         self._boot = boot()
         self._route: Any = None
         self._terms = LineTerms()
@@ -49,6 +50,8 @@ class InterfaceSource:
         if self._route is not None:
             self._route.close()
             self._route = None
+        if self._owns_tc:
+            self._tc.stop()
 
     def names(self) -> list[str]:
         return [str(link.get_attr("IFLA_IFNAME")) for link in self._route.get_links()]

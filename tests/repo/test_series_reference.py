@@ -8,7 +8,10 @@ from pathlib import Path
 from ipsecmon.account.partition import TERMS
 from ipsecmon.agent.doctor import KINDS
 from ipsecmon.model import LINE_TERMS
+from ipsecmon.qos import QUEUE_EXTRAS
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
+from ipsecmon.sinks.queue_points import CHANGE_KINDS
+from ipsecmon.sinks.queue_points import NUMBERS as QUEUE_NUMBERS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
 from ipsecmon.wire.packet import ODD_KINDS
 
@@ -42,6 +45,11 @@ def test_every_field_of_an_agreement_is_documented() -> None:
 def test_every_number_of_a_tunnel_and_every_kind_of_event_is_documented() -> None:
     for name in (*NUMBERS, *OPTIONAL_NUMBERS, *EVENT_KINDS):
         assert f"`{name}`" in REFERENCE, name
+
+
+def test_every_number_of_a_queue_and_every_kind_of_change_is_documented() -> None:
+    for name in (*QUEUE_NUMBERS, *QUEUE_EXTRAS, *CHANGE_KINDS):
+        assert f"| `{name}` |" in REFERENCE, name
 
 
 def test_every_term_of_the_line_is_documented() -> None:

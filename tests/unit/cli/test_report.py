@@ -64,6 +64,7 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "asked": {"start": "2024-10-03T22:00:00.000Z", "end": "2024-10-04T22:00:00.000Z"},
         "note": "",
         "clock_steps": [],
+        "events": [],
         "counters": None,
         "interfaces": [{"name": "wan0", "direction": "in", "octets": 6840, "frames": 60}],
         "tunnels": [],
