@@ -1,8 +1,8 @@
 """How a qdisc, class or filter is configured: a digest of its options, and words for people.
 
 The kernel mixes counters, times and numbers that it hands out itself into options. These are left out, so
-that what is added again in the same way has the same digest. Where a filter's form is not known, only that it
-is there counts.
+that what is added again in the same way has the same digest. Where the form of a filter is not
+known, or options break theirs, only that it is there counts.
 """
 
 from __future__ import annotations
@@ -60,11 +60,14 @@ _GEN_NUMBERS = (0, 12, 16)  # of struct tc_gen
 
 
 def read_config(what: str, kind: str, options: bytes) -> TcConfig:
-    """what: qdisc, class or filter. Raises DecodeError."""
-    if what == "filter":
-        return _filter(kind, options)
-    plain = _PLAIN.get(kind, bytes)(options)
-    return TcConfig(_digest(kind, plain), tuple(_WORDS.get(kind, _no_words)(options)))
+    """what: qdisc, class or filter. Never raises: no option is a reason not to count."""
+    try:
+        if what == "filter":
+            return _filter(kind, options)
+        plain = _PLAIN.get(kind, bytes)(options)
+        return TcConfig(_digest(kind, plain), tuple(_WORDS.get(kind, _no_words)(options)))
+    except DecodeError:
+        return TcConfig(_digest(kind, b""))
 
 
 def _digest(kind: str, plain: bytes) -> str:
