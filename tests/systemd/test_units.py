@@ -171,6 +171,6 @@ def test_uninstalled_nothing_is_left_but_the_history(agent: Manager) -> None:
     assert not table_stands()
     assert agent.show(AGENT, "LoadState") == agent.show(RULES, "LoadState") == "not-found"
     left = {str(path) for folder in ("/etc", "/run", "/var") for path in Path(folder).rglob("*ipsecmon*")}
-    ours = {path for path in left if not path.startswith((f"{UNITS}/ipsecmon", "/var/cache"))}
+    ours = {path for path in left if not path.startswith((f"{UNITS}/ipsecmon", "/var/cache", "/run/netns"))}
     assert {path for path in ours if not path.startswith(("/etc/ipsecmon", str(STORE), str(LOGS)))} == set()
     assert any(STORE.iterdir())
