@@ -138,6 +138,29 @@ def test_a_flowtable_hides_packets_from_rules_alone_and_the_doctor_names_it(
         assert passed.word == "disagree"
 
 
+def test_what_rules_lack_of_merged_packets_is_their_headers_to_the_octet(
+    office: HeadOffice, line: LineMeter, merging: None
+) -> None:
+    """In the clear nothing is merged inbound: the wire's end of the veth could do TSO, and what comes from
+    such a one does not go through GRO. That end is not to be seen from here, so which link header a veth with
+    GRO counts is not known inbound. It comes late here, as
+    link headers of two lengths leave a mean.
+    """
+    seen = bulk(office, line)
+
+    assert_line_and_tunnel_exact(seen, (TUNNEL,))
+    for way in WAYS:
+        passed = seen.passed[way]
+        inside = short(passed.tunnels[TUNNEL], passed.inner[TUNNEL])
+        beside = short(parts_of(seen.captured, way)[WEB], passed.parts[WEB])
+        assert inside.packets > 0 and (beside.packets > 0) is (way == "out"), "not merged as expected"
+        for lacking in (inside, beside):
+            assert lacking.octets == lacking.packets * MERGED_HEADERS
+        assert passed.unseen == beside.packets
+        if way == "out":
+            assert (passed.unexplained, passed.word) == (beside.octets, "explained")
+
+
 def test_a_full_queue_is_offered_less_dropped(office: HeadOffice, line: LineMeter, slow_line: None) -> None:
     with (
         Flow(office, *HOSTS_OF["accounting"], 7000) as inside,
@@ -157,25 +180,3 @@ def test_a_full_queue_is_offered_less_dropped(office: HeadOffice, line: LineMete
     assert dropped > 0 and passed.line.packets - dropped == carried.packets
     assert passed.terms["qdisc-drops"] + passed.unexplained == carried.octets - passed.line.octets
     assert (passed.unseen, passed.word) == (0, "explained")  # to the packet; octets of drops are an estimate
-
-
-def test_what_rules_lack_of_merged_packets_is_their_headers_to_the_octet(
-    office: HeadOffice, line: LineMeter, merging: None
-) -> None:
-    """In the clear nothing is merged inbound: the wire's end of the veth could do TSO, and what comes from
-    such a one does not go through GRO. That end is not to be seen from here, so which link header a veth with
-    GRO counts is not known inbound. It is the last one here, as link headers of two lengths leave a mean.
-    """
-    seen = bulk(office, line)
-
-    assert_line_and_tunnel_exact(seen, (TUNNEL,))
-    for way in WAYS:
-        passed = seen.passed[way]
-        inside = short(passed.tunnels[TUNNEL], passed.inner[TUNNEL])
-        beside = short(parts_of(seen.captured, way)[WEB], passed.parts[WEB])
-        assert inside.packets > 0 and (beside.packets > 0) is (way == "out"), "not merged as expected"
-        for lacking in (inside, beside):
-            assert lacking.octets == lacking.packets * MERGED_HEADERS
-        assert passed.unseen == beside.packets
-        if way == "out":
-            assert (passed.unexplained, passed.word) == (beside.octets, "explained")
