@@ -44,11 +44,11 @@ class Checkup:
 
         Rules are fitted to what no rule set tells of, such as `ip rule`.
         """
+        made = self._fragments()  # first: what grows during a slow look belongs to the next one
         self._fit_rules()
-        diagnosis = self._examine(self.facts())
-        self._made = self._fragments() or self._made
-        self._gaps = self._gaps_so_far()
-        return diagnosis
+        facts, gaps = self.facts(), self._gaps_so_far()
+        self._made, self._gaps = made or self._made, gaps
+        return self._examine(facts)
 
     def facts(self) -> AgentFacts:
         """What only this process knows. Raises HelperGone."""
