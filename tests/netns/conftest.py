@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.netns.agent import Agent
+from tests.netns.doctor import TUNNEL, Doctor, beside
 from tests.netns.topology import Topology
 from tests.netns.topology import topology as make_topology
 
@@ -34,3 +37,9 @@ def topology() -> Iterator[Topology]:
     """lan - router - inet, silent, without offloads; new for each test."""
     with make_topology() as made:
         yield made
+
+
+@pytest.fixture
+def doctor(topology: Topology, tmp_path: Path) -> Iterator[Doctor]:
+    """Beside an agent with a tunnel."""
+    yield from beside(Agent(topology, tmp_path, TUNNEL), topology)

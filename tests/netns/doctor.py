@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from tests.netns.agent import IPSECMON, Agent
-from tests.netns.topology import Topology
+from tests.netns.topology import FAR, Topology
 
-__all__ = ["Doctor"]
+__all__ = ["TUNNEL", "Doctor", "beside"]
 
+TUNNEL = {"counters": [{"name": "vpn", "ipsec": {"peer": FAR}}]}
 LIMIT_S = 60  # the guest is slow
 
 
@@ -37,3 +39,12 @@ class Doctor:
 
     def nft(self, text: str) -> None:
         self.topology.run("router", "nft", "-f", "-", text=text)
+
+
+def beside(agent: Agent, topology: Topology) -> Iterator[Doctor]:
+    """While the agent runs."""
+    try:
+        agent.start()
+        yield Doctor(topology, agent)
+    finally:
+        agent.end()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from ipsecmon.agent.doctor_links import read_gro, read_lower
 from tests.netns.agent import IPSECMON, Agent, in_namespace
-from tests.netns.doctor import Doctor
+from tests.netns.doctor import TUNNEL, Doctor
 from tests.netns.exchange import exchange_udp
 from tests.netns.topology import FAR, Topology
 
-TUNNEL = {"counters": [{"name": "vpn", "ipsec": {"peer": FAR}}]}
 LOG_RULE = """table ip others {
  chain c { type filter hook output priority 0; udp dport 9 log group 5700 queue-threshold 1; }
 }
@@ -29,16 +25,6 @@ OWNER = (
     "print('bound', flush=True)\n"
     "sys.stdin.read()\n"
 )
-
-
-@pytest.fixture
-def doctor(topology: Topology, tmp_path: Path) -> Iterator[Doctor]:
-    agent = Agent(topology, tmp_path, TUNNEL)
-    try:
-        agent.start()
-        yield Doctor(topology, agent)
-    finally:
-        agent.end()
 
 
 def test_a_silent_router_has_no_finding_of_its_own(doctor: Doctor) -> None:

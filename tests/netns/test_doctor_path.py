@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.netns.agent import IPSECMON, Agent
+from tests.netns.agent import IPSECMON
 from tests.netns.doctor import Doctor
 from tests.netns.exchange import exchange_udp
-from tests.netns.topology import FAR, FAR_LAN, Topology
+from tests.netns.topology import FAR, FAR_LAN
 
-TUNNEL = {"counters": [{"name": "vpn", "ipsec": {"peer": FAR}}]}
 REDIRECT = "action mirred egress redirect dev"
 ALL, ESP, TCP = "match u32 0 0", "match ip protocol 50 0xff", "match ip protocol 6 0xff"
 # The router's socket sends to FAR; FAR says, as a router on the way would, that 1300 octets is the most (RFC
@@ -38,16 +34,6 @@ TOO_BIG = (
     "one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)\n"
     "one.sendto(head + body, ('203.0.113.1', 0))\n"
 )
-
-
-@pytest.fixture
-def doctor(topology: Topology, tmp_path: Path) -> Iterator[Doctor]:
-    agent = Agent(topology, tmp_path, TUNNEL)
-    try:
-        agent.start()
-        yield Doctor(topology, agent)
-    finally:
-        agent.end()
 
 
 def test_a_path_that_has_told_its_mtu_is_found(doctor: Doctor) -> None:

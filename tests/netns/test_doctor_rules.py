@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import pytest
 
 from ipsecmon.agent.doctor_probe import NEEDED, lacking
 from tests.netns.agent import Agent, in_namespace
-from tests.netns.doctor import Doctor
-from tests.netns.topology import FAR, Topology
+from tests.netns.doctor import TUNNEL, Doctor
+from tests.netns.topology import Topology
 
-TUNNEL = {"counters": [{"name": "vpn", "ipsec": {"peer": FAR}}]}
 MANUAL = {
     "rules": "manual",
     "counters": [{"name": "voip", "nflog": [{"group": 10, "direction": "out", "observed_at": "wire"}]}],
@@ -23,23 +21,9 @@ NFT_LOG = "oifname wan0 udp dport 5060 counter log group 10 snaplen 64"
 
 
 @pytest.fixture
-def doctor(topology: Topology, tmp_path: Path) -> Iterator[Doctor]:
-    """Beside an agent with a tunnel."""
-    yield from beside(Agent(topology, tmp_path, TUNNEL), topology)
-
-
-@pytest.fixture
 def manual(topology: Topology, tmp_path: Path) -> Doctor:
     """With rules of the administrator's own, and no agent."""
     return Doctor(topology, Agent(topology, tmp_path, MANUAL))
-
-
-def beside(agent: Agent, topology: Topology) -> Iterator[Doctor]:
-    try:
-        agent.start()
-        yield Doctor(topology, agent)
-    finally:
-        agent.end()
 
 
 def iptables(doctor: Doctor, flavour: str, *rules: str) -> None:
