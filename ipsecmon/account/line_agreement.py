@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ipsecmon.account.partition import Agreement, Identity, Volume, identify
+from ipsecmon.account.partition import Agreement, Identity, Volume, header_octets, identify, summed
 from ipsecmon.model import (
     LINE_TERMS,
     CounterKey,
@@ -55,11 +55,14 @@ def outside_of(interfaces: Sequence[str], way: Direction, volumes: Mapping[Count
     for point in LINE_TERMS - {_LINK}:
         there = [volumes[key] for name in interfaces if (key := CounterKey(name, way, point)) in volumes]
         if there:
-            said[point] = max(there) if point is _OF_THE_MACHINE else _sum(there)
+            said[point] = max(there) if point is _OF_THE_MACHINE else summed(there)
     headers = {name: volumes.get(CounterKey(name, way, _LINK), Volume()) for name in interfaces}
     if all(headers[name].packets or not nics[name].packets for name in interfaces):
-        said[_LINK] = _sum([_link_headers(nics[name], headers[name]) for name in interfaces])
-    return Outside(_sum(list(nics.values())), said)
+        said[_LINK] = Volume(
+            sum(header_octets(nics[name], headers[name]) for name in interfaces),
+            sum(nic.packets for nic in nics.values()),
+        )
+    return Outside(summed(nics.values()), said)
 
 
 def reconcile_lines(
@@ -81,7 +84,7 @@ def reconcile_lines(
             outside = outside_of(interfaces, way, volumes)
             if key in volumes and any((*outside.nic, *volumes[key])):
                 derived = _derived(way, volumes) if len(lines) == 1 else Volume()
-                parts = _sum([volumes[key], derived])
+                parts = summed([volumes[key], derived])
                 one = _reconciled(key, outside, parts, length_ns, skew_ns)
                 found.append(replace(one, reason=one.reason or Reason.DERIVED) if derived.packets else one)
     return found
@@ -89,7 +92,7 @@ def reconcile_lines(
 
 def _derived(way: Direction, volumes: Mapping[CounterKey, Volume]) -> Volume:
     """ESP that no rule saw: a part of the line, too, but made of the interface's own counter."""
-    return _sum([volume for key, volume in volumes.items() if key[1:] == (way, ObservationPoint.DERIVED)])
+    return summed(volume for key, volume in volumes.items() if key[1:] == (way, ObservationPoint.DERIVED))
 
 
 def volumes_of(increments: Iterable[Increment]) -> dict[CounterKey, Volume]:
@@ -127,11 +130,3 @@ def _as_reconciliation(key: CounterKey, nic: Volume, found: Identity) -> Reconci
         explained_octets=found.unexplained - found.beyond,
         reason=_REASONS.get(found.main_term, Reason.SKEW),
     )
-
-
-def _link_headers(nic: Volume, said: Volume) -> Volume:
-    return Volume(nic.packets * (said.octets // said.packets) if said.packets else 0, nic.packets)
-
-
-def _sum(volumes: Sequence[Volume]) -> Volume:
-    return Volume(sum(one.octets for one in volumes), sum(one.packets for one in volumes))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from ipsecmon.account.partition import Volume
+from ipsecmon.account.partition import Volume, summed
 from ipsecmon.account.sharing import sharing
-from ipsecmon.model import CounterKey, How, ObservationPoint
+from ipsecmon.model import CounterKey, How, ObservationPoint, line_of
 
-__all__ = ["Counted", "LineShare", "divide", "sharers", "uncertain_parts"]
+__all__ = ["Counted", "LineShare", "divide", "joined", "sharers", "uncertain_parts"]
 
 _DERIVED = ObservationPoint.DERIVED
 
@@ -52,13 +52,13 @@ def divide(
         rest = volumes.get(key, Volume())
         for one in tunnels:
             rest = _less(rest, volumes[one])
-            found[one.name] = _joined(found.get(one.name), LineShare(one.name, volumes[one], how))
+            found[one.name] = joined(found.get(one.name), LineShare(one.name, volumes[one], how))
         own = LineShare(key.name, rest, how if tunnels else How.COUNTED)
-        found[key.name] = _joined(found.get(key.name), own)
+        found[key.name] = joined(found.get(key.name), own)
     for one, volume in volumes.items():
         if one.observed_at is _DERIVED and rules and one.direction is rules[0].direction and any(volume):
             more = LineShare(one.name, volume, How.DERIVED, volume)
-            found[one.name] = _joined(found.get(one.name), more)
+            found[one.name] = joined(found.get(one.name), more)
     return list(found.values())
 
 
@@ -83,19 +83,18 @@ def sharers(part: CounterKey, volumes: Iterable[CounterKey]) -> Iterator[Counter
             shared is not None
             and one.observed_at is shared.point
             and one.direction is part.direction
-            and one.name.endswith(shared.suffix)
+            and line_of(one.name) == line_of(part.name)
             and sharing(one.name) is None
         ):
             yield one
 
 
-def _joined(one: LineShare | None, other: LineShare) -> LineShare:
+def joined(one: LineShare | None, other: LineShare) -> LineShare:
     """The less certain word holds for both."""
     if one is None:
         return other
-    volume = Volume(one.volume.octets + other.volume.octets, one.volume.packets + other.volume.packets)
-    derived = Volume(one.derived.octets + other.derived.octets, one.derived.packets + other.derived.packets)
-    return LineShare(one.name, volume, max(one.how, other.how, key=list(How).index), derived)
+    how = max(one.how, other.how, key=list(How).index)
+    return LineShare(one.name, summed((one.volume, other.volume)), how, summed((one.derived, other.derived)))
 
 
 def _less(whole: Volume, share: Volume) -> Volume:

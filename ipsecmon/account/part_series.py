@@ -8,10 +8,10 @@ what is left of later intervals is less by as much.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ipsecmon.account.line_parts import divide, sharers, uncertain_parts
-from ipsecmon.account.partition import Volume
+from ipsecmon.account.line_parts import LineShare, divide, joined, sharers, uncertain_parts
+from ipsecmon.account.partition import Volume, less, summed
 from ipsecmon.account.sharing import sharing
 from ipsecmon.model import (
     SHARES,
@@ -20,6 +20,7 @@ from ipsecmon.model import (
     Increment,
     ObservationPoint,
     PartIncrement,
+    bare_name,
 )
 
 __all__ = ["PartSeries"]
@@ -39,19 +40,23 @@ class PartSeries:
         self._seen: set[CounterKey] = set()
 
     def tell(self, batch: Batch, lines: _Lines) -> tuple[PartIncrement, ...]:
-        """lines: to the counters that each is the sum of, as the ledger has them."""
+        """lines: to the counters that each is the sum of, as the ledger has them; sums of a part are none."""
         increments = {one.key: one for one in batch.increments if one.key.observed_at in _TOLD}
         volumes = {key: Volume() for key in sorted(self._sharers)}
         volumes.update({key: Volume(one.octets, one.packets) for key, one in increments.items()})
+        part_sums = {key for key in lines if any(bare_name(one.name) == key.name for one in lines[key])}
+        for key in part_sums & volumes.keys():  # what it had itself: a part of the only line until then
+            volumes[key] = less(volumes[key], (volumes.get(one, Volume()) for one in lines[key]))
         self._next = {}
         self._seen = {key for key in increments if key.observed_at in SHARES}
         for part in {key for keys in lines.values() for key in keys if sharing(key.name)}:
             volumes[part] = self._settled(part, volumes, increments.get(part))
         uncertain = uncertain_parts(increments.values())
         return tuple(
-            PartIncrement(line.name, _bare(one.name, line.name), line.direction, *one.volume, one.how)
+            PartIncrement(line.name, one.name, line.direction, *one.volume, one.how)
             for line, rules in lines.items()
-            for one in divide(rules, volumes, uncertain)
+            if line not in part_sums
+            for one in _by_bare_name(divide(rules, volumes, uncertain))
         )
 
     def close(self) -> None:
@@ -63,7 +68,7 @@ class PartSeries:
     ) -> Volume:
         """The part as if it had counted its shares in this interval, and of what is left what is certain."""
         shares = [volumes[key] for key in sharers(part, volumes)]
-        told = Volume(sum(one.octets for one in shares), sum(one.packets for one in shares))
+        told = summed(shares)
         had, now = self._waiting[part], volumes.get(part, Volume())
         pending = counted.pending_packets if counted is not None and shares else 0
         mean = -(-now.octets // now.packets) if now.packets else _LARGEST
@@ -75,9 +80,13 @@ class PartSeries:
         return Volume(told.octets + octets, told.packets + packets)
 
 
-def _bare(part: str, line: str) -> str:
-    """With several lines the name of a part has its line's behind it."""
-    return part[: -len(line) - 1] if part.endswith(f"@{line}") else part
+def _by_bare_name(shares: Iterable[LineShare]) -> Iterable[LineShare]:
+    """With several lines the name of a part has its line's behind it, and what it was before has not."""
+    found: dict[str, LineShare] = {}
+    for one in shares:
+        name = bare_name(one.name)
+        found[name] = joined(found.get(name), one._replace(name=name))
+    return found.values()
 
 
 def _left(number: int, waits: int) -> int:

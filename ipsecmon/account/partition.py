@@ -10,13 +10,13 @@ remains is `unexplained`, and it either lies within the bounds (`explained`) or 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from ipsecmon.model import ObservationPoint
 
-__all__ = ["TERMS", "Agreement", "Identity", "Volume", "identify"]
+__all__ = ["TERMS", "Agreement", "Identity", "Volume", "header_octets", "identify", "less", "summed"]
 
 LARGEST_PACKET = 1500  # octets in one frame of an Internet line
 SMALLEST_PACKET = 20
@@ -158,13 +158,10 @@ def _reasons(
 
 
 def _link_headers(nic: Volume, said: Volume) -> _Term:
-    """said may be of a part of the time: what it tells is the length of one header."""
     if nic.packets and not said.packets:
         reason = "the length of the link's headers is not known yet"
         return _Term(None, 0, nic.packets * LARGEST_LINK_HEADER, reason)
-    if said.packets == nic.packets:
-        return _Term(said.octets, said.octets, said.octets)
-    octets = nic.packets * (said.octets // said.packets) if said.packets else 0
+    octets = header_octets(nic, said)
     return _Term(octets, octets, octets)
 
 
@@ -238,6 +235,24 @@ def _gone(said: Volume) -> _Term:
         return _Term(0, 0, 0)
     what = f"{said.octets:,} octets in {_number(said.packets, 'frame')} at most"
     return _Term(None, 0, said.octets, f"our rules did not stand all the time: {what} are in no part")
+
+
+def header_octets(nic: Volume, said: Volume) -> int:
+    """Link headers of nic's frames. said may be of a part of the time, and then tells the length of one."""
+    if said.packets == nic.packets:
+        return said.octets
+    return nic.packets * (said.octets // said.packets) if said.packets else 0
+
+
+def summed(volumes: Iterable[Volume]) -> Volume:
+    ones = list(volumes)
+    return Volume(sum(one.octets for one in ones), sum(one.packets for one in ones))
+
+
+def less(whole: Volume, others: Iterable[Volume]) -> Volume:
+    """What is left of whole without the others."""
+    taken = summed(others)
+    return Volume(whole.octets - taken.octets, whole.packets - taken.packets)
 
 
 def _number(count: int, what: str) -> str:

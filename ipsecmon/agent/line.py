@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 from ipsecmon.account.line_agreement import outside_of
 from ipsecmon.account.line_parts import LineShare, divide, uncertain_parts
-from ipsecmon.account.partition import Agreement, Identity, Volume, identify
+from ipsecmon.account.partition import Agreement, Identity, Volume, identify, less, summed
 from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, How, ObservationPoint, line_of
 from ipsecmon.store import ReportRow, report, tunnel_report
@@ -46,7 +46,7 @@ class LineWay:
     @property
     def total(self) -> Volume:
         """Of the parts together; outbound, what was offered to the queueing discipline."""
-        return _sum([part.total for part in self.parts])
+        return summed([part.total for part in self.parts])
 
     @property
     def carried_octets(self) -> Optional[int]:
@@ -114,8 +114,8 @@ def _way(
     return LineWay(
         nic=nic,
         parts=parts,
-        identity=_told(identify(nic, _sum([part.total for part in parts]), said), parts),
-        last=_sum(list(newest.values())),
+        identity=_told(identify(nic, summed([part.total for part in parts]), said), parts),
+        last=summed(newest.values()),
         capacity_bits_per_s=_capacity(line, way),
     )
 
@@ -144,8 +144,9 @@ def _parts(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dic
         if line_of(name) == line.name:
             found[name] = own
         elif not line_of(name) and line == lines[0] and name not in line_names:
-            summed = _sum([rows[CounterKey(one, way, _WIRE)] for one in names if one.startswith(f"{name}@")])
-            own = Volume(own.octets - summed.octets, own.packets - summed.packets)
+            own = less(
+                own, (rows[CounterKey(one, way, _WIRE)] for one in names if one.startswith(f"{name}@"))
+            )
             if len(lines) == 1 or any(own):
                 found[name] = own
     return found
@@ -178,7 +179,3 @@ def _volumes(rows: Sequence[ReportRow], bridged: bool = True) -> Rows:
         else Volume(row.octets - row.bridged_octets, row.packets - row.bridged_packets)
         for row in rows
     }
-
-
-def _sum(volumes: Sequence[Volume]) -> Volume:
-    return Volume(sum(one.octets for one in volumes), sum(one.packets for one in volumes))

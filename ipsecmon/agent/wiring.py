@@ -213,7 +213,7 @@ def _tunnels(config: Config, plan: Plan, helper: Helper, counts: Counters, clock
 
 def _told_of_links(config: Config, counts: Counters) -> Told:
     names = WarriorNames(config.warriors.names, config.warriors.command, counts)
-    return Told(read_l2tp, names.names, is_pppoe, [line.interface for line in config.lines])
+    return Told(read_l2tp, names.names, is_pppoe, [name for line in config.lines for name in line.interfaces])
 
 
 def _rules(plan: Plan, helper: Helper, counts: Counters) -> Union[RuleCounterSource, ForeignCounterSource]:

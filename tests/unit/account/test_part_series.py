@@ -104,6 +104,24 @@ def test_of_several_lines_a_part_is_named_without_its_line() -> None:
     ]
 
 
+def test_sums_of_parts_over_several_lines_are_no_lines_and_nothing_is_told_twice() -> None:
+    """`esp` was of the only line, and is the sum of both now: what it had itself is the first's."""
+    esp1, esp2 = (CounterKey(f"esp@{line}", IN, WIRE) for line in ("T1", "T2"))
+    second = CounterKey("T2", IN, WIRE)
+    lines = {LINE: [esp1, ESP], second: [esp2], ESP: [esp1, esp2]}
+    shares = [Increment(CounterKey(f"a@{line}", IN, SHARE), 100, 1) for line in ("T1", "T2")]
+    counted = [Increment(esp1, 300, 3), Increment(esp2, 500, 5), Increment(ESP, 850, 9)]
+    found = PartSeries().tell(batch(*counted, *shares), lines)
+
+    assert {(one.line, one.part): (one.octets, one.packets) for one in found} == {
+        ("T1", "a"): (100, 1),
+        ("T1", "esp"): (250, 3),
+        ("T2", "a"): (100, 1),
+        ("T2", "esp"): (400, 4),
+    }
+    assert len(found) == 4
+
+
 class Interval(NamedTuple):
     """Packets of 100 octets: of the tunnel, of nobody, and of the tunnel's those whose copies come later."""
 
