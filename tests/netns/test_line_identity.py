@@ -196,6 +196,7 @@ def _bridge(topology: Topology) -> None:
     """up0 over the link between router and inet, silent."""
     for role, lower, number in (("router", "wan0", 1), ("inet", "eth0", 2)):
         topology.ip(role, f"link add up0 type bridge mcast_snooping 0\nlink set {lower} master up0\n")
+        topology.sysctl(role, net__ipv6__conf__up0__disable_ipv6=1)  # MLD reports come up to seconds later
         topology.ip(role, "link set up0 arp off multicast off addrgenmode none\nlink set up0 up\n")
         topology.ip(role, f"addr add 192.0.2.{number}/24 dev up0\n")
     topology.neighbours("router", "up0", topology.link_address("inet", "up0"), "192.0.2.2")
