@@ -1,22 +1,20 @@
 """One SA's life: what its readings say has passed through it, each octet once.
 
 Where packets came and nothing else happened, and that is nearly always, they are summed in an account that
-lives of one place share: one addition an SA.
+lives of one place share (sa_order.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 from ipsecmon.account.path_loss import measure_path
 from ipsecmon.ipsec import SecurityAssociation
 
-__all__ = ["Account", "Life", "Passed", "measure_certain_loss", "replace_counters"]
+__all__ = ["Account", "Life", "Passed", "Readings", "measure_certain_loss", "replace_counters"]
 
 _COUNTERS = ("octets", "packets", "late_packets", "replayed_packets", "integrity_failures")
-_STILL, _STILL_TOO = slice(0, 7), slice(14, 23)  # source to reqid, replay_window to encapsulation
-_TROUBLES = slice(11, 14)  # late, replayed, failed
 
 
 class Passed(NamedTuple):
@@ -45,20 +43,36 @@ class Passed(NamedTuple):
 class Account:
     """What passed through the lives that share it since it was emptied.
 
-    used_s: the last time. is_undated: of some the kernel does not tell.
+    used_s: the last time. is_undated: of some the kernel does not tell. number: of its SaOrder.
     """
 
     octets: int = 0
     packets: int = 0
     used_s: int = 0
     is_undated: bool = False
+    number: int = -1
+
+    def add(self, octets: int, packets: int, used_s: int, is_undated: bool) -> None:
+        self.octets += octets
+        self.packets += packets
+        self.used_s = max(self.used_s, used_s)
+        self.is_undated |= is_undated
+
+
+class Readings(Protocol):
+    """Of the last dump, by the row."""
+
+    def reading(self, row: int) -> SecurityAssociation: ...
 
 
 @dataclass(eq=False)
 class Life:
-    """sa: as last booked. lost: path loss booked. read_at: the settling that did. account: once placed."""
+    """lost: path loss booked. read_at: the settling of the last reading. account: once placed.
 
-    sa: SecurityAssociation
+    booked: the last reading, if late does not have it.
+    """
+
+    booked: SecurityAssociation
     lost: int
     read_at: int
     is_birth: bool = False  # not told of yet
@@ -73,24 +87,20 @@ class Life:
     came_at: int = -1  # the dump since which an event told of it
     position: int = -1  # in the last dump
     account: Optional[Account] = None
+    late: Optional[Readings] = None
 
-    def is_of(self, sa: SecurityAssociation) -> bool:
-        """Whether their ids are equal."""
-        own = self.sa
-        return own is sa or (
-            own.spi == sa.spi
-            and own.added_s == sa.added_s
-            and own.destination == sa.destination
-            and own.protocol == sa.protocol
-            and own.family == sa.family
-            and own.mark == sa.mark
-        )
+    @property
+    def sa(self) -> SecurityAssociation:
+        """As last booked."""
+        if self.late is not None:
+            self.booked, self.late = self.late.reading(self.position), None
+        return self.booked
 
     def book(self, sa: SecurityAssociation, is_end: bool = False) -> Optional[Passed]:
         """A new reading. None where nothing happened."""
         passed = self.tell(sa, is_end)
         self.lost = max(self.lost, measure_certain_loss(sa, self.sa, is_end))
-        self.sa = sa if sa.anti_replay is not None else sa._replace(anti_replay=self.sa.anti_replay)
+        self.booked = sa if sa.anti_replay is not None else sa._replace(anti_replay=self.sa.anti_replay)
         self.is_birth = self.is_bridging = False
         return passed
 
@@ -115,34 +125,6 @@ class Life:
             is_bridged=self.is_bridging,
             read_at=self.read_at,
         )
-
-    def advance(self, sa: SecurityAssociation) -> bool:
-        """Book a row into the account, if it is of this SA and says no more than that packets came."""
-        was, account, state = self.sa, self.account, sa.anti_replay
-        octets, packets = sa.octets - was.octets, sa.packets - was.packets
-        if (
-            account is None
-            or octets <= 0
-            or packets <= 0
-            or state is None
-            or was.anti_replay is None
-            or state.unseen != was.anti_replay.unseen
-            or state.window != was.anti_replay.window
-            or (state.window and state.highest - sa.packets - sa.late_packets - state.unseen > self.lost)
-            or sa.added_s != was.added_s
-            or sa[_TROUBLES] != was[_TROUBLES]
-            or sa[_STILL] != was[_STILL]
-            or sa[_STILL_TOO] != was[_STILL_TOO]
-        ):
-            return False
-        account.octets += octets
-        account.packets += packets
-        if sa.last_used_s is None:
-            account.is_undated = True
-        elif sa.last_used_s > account.used_s:
-            account.used_s = sa.last_used_s
-        self.sa = sa
-        return True
 
 
 def measure_certain_loss(

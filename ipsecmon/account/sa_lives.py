@@ -6,7 +6,7 @@ since is left to its final counters. How a life begins: at 0 if it was added sin
 its predecessor stands if it was moved (MIGRATE tells nobody, MOBIKE deletes and adds); else unknown: a
 baseline. How it ends: by DELSA or a hard EXPIRE with final counters, or unseen, after FLUSHSA, an
 overrun, or while no agent ran: then what it counted since its last reading is known to nobody.
-A row that is the very object of the last dump is an SA where nothing changed, and costs next to nothing.
+SAs where nothing changed, or only packets came, are dealt with all at once (sa_order.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from ipsecmon.account.sa_life import Life, Passed, measure_certain_loss, replace_counters
+from ipsecmon.account.sa_order import SaOrder
 from ipsecmon.account.sa_origins import EndedSas, find_origin, moved_key
 from ipsecmon.ipsec import SaEnd, SaEvent, SaFlush, SaId, SaNews, SecurityAssociation
+from ipsecmon.sa_table import SaTable
 
 __all__ = ["SaLives"]
 
@@ -36,8 +38,8 @@ class SaLives:
         self._ended = EndedSas()
         self._passed: list[Passed] = []
         self._touched: list[Life] = []
-        self._order: list[Life] = []  # of the last dump
-        self._rows: Optional[list[SecurityAssociation]] = None
+        self._order = SaOrder()
+        self._rows: Optional[SaTable] = None
         self._rows_s: Optional[int] = None
         self._ended_since_dump: dict[SaId, set[str]] = {}  # with sources: moving may change this alone
         self._has_missed = False  # events, since the dump that waits
@@ -69,9 +71,14 @@ class SaLives:
         """Those that the last dump did not have, and whose end has not come. Asked right after settle()."""
         return frozenset(life.sa.id for life in self._alive.values() if life.read_at != self.settled)
 
-    def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
+    def place(self, lives: Iterable[Life]) -> None:
+        """Lives that have another account than before."""
+        for life in lives:
+            self._order.note(life)
+
+    def dump(self, sas: SaTable, at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
-        self._rows, self._rows_s = list(sas), at_s
+        self._rows, self._rows_s = sas, at_s
         self._dumps += 1
         self._has_missed = False
         self._ended_since_dump.clear()
@@ -105,6 +112,8 @@ class SaLives:
             self._compare(self._rows)
             self._since_s, self._rows = self._rows_s, None
             self._is_bridging = False
+        else:
+            self._order.refresh()
         passed, self._passed = self._passed, []
         return passed
 
@@ -134,9 +143,9 @@ class SaLives:
         self._tell(life.book(sa, is_end=True))
         self._keep_ended(life)
 
-    def _compare(self, rows: list[SecurityAssociation]) -> None:
+    def _compare(self, table: SaTable) -> None:
         newcomers = []
-        for sa, life in self._pair(rows):
+        for sa, life in self._pair(table):
             if self._ended_since_dump and self._is_of_ended(sa):
                 continue
             elif life is None:
@@ -155,31 +164,23 @@ class SaLives:
                 self._miss(life)
         self._has_gaps = self._has_gaps and any(life.has_late_gap for life in self._alive.values())
 
-    def _pair(self, rows: list[SecurityAssociation]) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
-        """With the lives; but not those where at most packets came: these are dealt with.
-
-        The kernel keeps the order of SAs: the next one is where it was, nearly always.
-        """
-        order, at = self._order, 0
-        found: list[Life] = []
-        is_as_before = len(rows) == len(order)
-        for sa in rows:
-            life: Optional[Life] = order[at] if at < len(order) else None
-            if life is not None and not life.is_over and (life.sa is sa or life.advance(sa)):
-                self._see(life)
+    def _pair(self, table: SaTable) -> Iterator[tuple[SecurityAssociation, Optional[Life]]]:
+        """With the lives; but not those where at most packets came: these are dealt with."""
+        swept, left = self._order.sweep(table)
+        for life in swept:
+            life.read_at = self.settled
+        if self._has_gaps:
+            for life in swept:
+                life.has_gap = False
+        for row in left:
+            sa, one = table[row], self._order.life(row)
+            if one is None or one.is_over:
+                one = self._alive.get(sa.id)
+                self._order.put(row, one)
+            if one is not None and one.sa is sa:
+                self._see(one)
             else:
-                if life is None or life.is_over or not life.is_of(sa):
-                    is_as_before = False
-                    life = self._alive.get(sa.id)
-                    at = at - 1 if life is None else life.position
-                yield sa, life
-            at += 1
-            if life is not None:
-                found.append(life)
-        if not is_as_before:
-            self._order = found
-            for position, life in enumerate(found):
-                life.position = position
+                yield sa, one
 
     def _is_of_ended(self, sa: SecurityAssociation) -> bool:
         """Whether the row is older than the end. If it is newer, its news tell, or else the next dump."""
@@ -248,17 +249,21 @@ class SaLives:
 
     def _begin(self, life: Life) -> Life:
         self._alive[life.sa.id] = life
-        self._touched.append(life)
+        self._touch(life)
         return life
 
     def _remove(self, life: Life) -> None:
         del self._alive[life.sa.id]
         life.is_over = True
+        self._touch(life)
+
+    def _touch(self, life: Life) -> None:
         self._touched.append(life)
+        self._order.note(life)
 
     def _read(self, life: Life, sa: SecurityAssociation) -> None:
         self._tell(life.book(sa))
-        self._touched.append(life)
+        self._touch(life)
         self._see(life)
 
     def _see(self, life: Life) -> None:

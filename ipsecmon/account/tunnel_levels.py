@@ -86,14 +86,16 @@ class TunnelLevels:
                 self._refresh(share or self._give(life), life.sa)
                 life.account = None if life.is_birth or life.is_bridging else self._account(life)
 
-    def relearn(self) -> None:
-        """Finds all places anew, if they may be others. What has ended stays where it was."""
-        if self._learnt != self._matcher.learnt:
-            self._learnt = self._matcher.learnt
-            lives = [life for life in self._shares if not life.is_over]
-            for life in lives:
-                self._take(self._shares.pop(life))
-            self.update(lives)
+    def relearn(self) -> list[Life]:
+        """Finds all places anew, if they may be others, and says whose. What has ended stays where it was."""
+        if self._learnt == self._matcher.learnt:
+            return []
+        self._learnt = self._matcher.learnt
+        lives = [life for life in self._shares if not life.is_over]
+        for life in lives:
+            self._take(self._shares.pop(life))
+        self.update(lives)
+        return lives
 
     def _found(self, sa: SecurityAssociation) -> Share:
         key = self._matcher.key(sa)

@@ -19,10 +19,11 @@ from ipsecmon.account.tunnel_levels import Flow, Level, Share, TunnelLevels
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher
 from ipsecmon.ipsec import SaEvent, SavedSas, SecurityAssociation
 from ipsecmon.model import TunnelIncrement
+from ipsecmon.sa_table import SaTable
 
 __all__ = ["Tunnels", "Volume"]
 
-COUNTED = (50, 51)  # ESP, AH
+COUNTED = frozenset((50, 51))  # ESP, AH
 RULES_KEPT = 360  # settlings: an hour of 10 s; an SA that was unread for longer has no bound
 
 
@@ -49,7 +50,9 @@ class Tunnels:
 
     def dump(self, sas: Iterable[SecurityAssociation], at_s: int) -> None:
         """All SAs. at_s: the wall clock's second before they were asked for."""
-        self._lives.dump([sa for sa in sas if sa.protocol in COUNTED], at_s)
+        if not isinstance(sas, SaTable) or not sas.protocols <= COUNTED:
+            sas = SaTable.of(sa for sa in sas if sa.protocol in COUNTED)
+        self._lives.dump(sas, at_s)
 
     def event(self, event: SaEvent) -> None:
         sa: Optional[SecurityAssociation] = getattr(event, "sa", None)
@@ -73,7 +76,7 @@ class Tunnels:
         """
         self._rules.append(rules)
         self.spis.settle()
-        self._levels.relearn()
+        self._lives.place(self._levels.relearn())
         tallies: dict[Level, _Tally] = defaultdict(_Tally)
         for passed in self._lives.settle():
             share = self._levels.share(passed.life)

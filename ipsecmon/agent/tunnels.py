@@ -33,6 +33,7 @@ from ipsecmon.ipsec import (
     XfrmErrors,
 )
 from ipsecmon.model import CounterKey, Increment, TunnelIncrement
+from ipsecmon.sa_table import SaTable
 
 __all__ = ["HEAR_NS", "MAX_ENDS", "NAME_TRIES", "Outside", "TunnelMeter"]
 
@@ -45,7 +46,7 @@ _NS = 10**9
 
 class _Dump(Protocol):
     @property
-    def sas(self) -> list[SecurityAssociation]: ...
+    def sas(self) -> SaTable: ...
     @property
     def policies(self) -> Optional[list[Policy]]: ...
 
@@ -171,10 +172,10 @@ class TunnelMeter:
             heard = self._source.hear()
             self._tunnels.dump(dump.sas, at_s)
             self._sas = len(dump.sas)
-            self.offloaded = _count_offloaded(dump.sas)
-            self.ends = _ends(dump.sas)
+            self.offloaded = _count_offloaded(dump.sas.still)
+            self.ends = _ends(dump.sas.still)
             self._take_in(self._tunnels, heard)
-            self._learn(dump.sas)
+            self._learn(dump.sas.still)
         except HelperGone:
             raise
         except (IpsecmonError, OSError) as error:

@@ -19,6 +19,7 @@ from ipsecmon.helper.sa_reader import Heard
 from ipsecmon.ipsec import Policy, SecurityAssociation
 from ipsecmon.wire.ip_xfrm_policy_text import decode_policies
 from ipsecmon.wire.ip_xfrm_text import decode_states
+from ipsecmon.wire.sa_changes import Changes, compare_rows, tell_all
 
 __all__ = ["TextSaReader"]
 
@@ -36,10 +37,18 @@ class TextSaReader:
         self._program = program
         self._monitor = Monitor(program)
         self._kept: dict[bytes, SecurityAssociation] = {}
+        self._rows: list[SecurityAssociation] = []
         self._policies: Optional[bytes] = None
 
-    def sas(self) -> list[SecurityAssociation]:
-        """Those whose records read as in the last list are its objects. Raises SourceError, DecodeError."""
+    def changes(self, is_known: bool) -> Changes:
+        """Raises SourceError, DecodeError."""
+        rows = self._sas()
+        changes = compare_rows(rows, self._rows) if is_known else tell_all(rows)
+        self._rows = rows
+        return changes
+
+    def _sas(self) -> list[SecurityAssociation]:
+        """Those whose records read as in the last list are its objects."""
         rows: list[SecurityAssociation] = []
         kept: dict[bytes, SecurityAssociation] = {}
         for start, record in _records(self._read("-s", "xfrm", "state", "list", "nokeys")):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional, Protocol
 
-from ipsecmon.ipsec import Policy, SaEvent, SecurityAssociation
+from ipsecmon.ipsec import Policy, SaEvent
+from ipsecmon.wire.sa_changes import Changes
 
 __all__ = ["Heard", "SaReader"]
 
@@ -20,8 +21,8 @@ class Heard(NamedTuple):
 class SaReader(Protocol):
     """Listens to events from its making on. Raises OSError, SourceError or DecodeError."""
 
-    def sas(self) -> list[SecurityAssociation]:
-        """All there are; those that did not change are the objects of the last time where possible."""
+    def changes(self, is_known: bool) -> Changes:
+        """What is other than the last time that did not fail; all there is where that is not known."""
         ...
 
     def policies(self) -> Optional[list[Policy]]:

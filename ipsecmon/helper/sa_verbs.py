@@ -19,7 +19,8 @@ from ipsecmon.errors import SourceError
 from ipsecmon.helper.ip_xfrm import TextSaReader
 from ipsecmon.helper.sa_reader import SaReader
 from ipsecmon.helper.xfrm import NetlinkSaReader
-from ipsecmon.ipsec import Policy, SecurityAssociation
+from ipsecmon.ipsec import Policy
+from ipsecmon.wire.sa_changes import Changes
 from ipsecmon.wire.sa_records import MAX_SAS, encode_dump
 from ipsecmon.wire.sa_rows import encode_events
 
@@ -44,7 +45,6 @@ class SaVerbs:
         self._name = ""
         self._epoch = 0
         self._number = secrets.randbits(40)  # numbers of an earlier helper's dumps are none of ours
-        self._rows: list[SecurityAssociation] = []
         self._policies: list[Policy] = []
 
     def find(self, request: bytes) -> Optional[Callable[[], Answer]]:
@@ -67,24 +67,21 @@ class SaVerbs:
         reader = self._open(name)
         gc.disable()  # many new values, none of them in a cycle: looking for these costs a quarter of all
         try:
-            rows, policies = reader.sas(), reader.policies()
-            return self._told(rows, policies, is_known=known == self._number)
+            is_known = known == self._number
+            changes = reader.changes(is_known)
+            self._number += 1  # what cannot be told now is told with all the rest
+            return self._told(changes, reader.policies(), is_known)
         finally:
             gc.enable()
 
-    def _told(
-        self, rows: list[SecurityAssociation], policies: Optional[list[Policy]], is_known: bool
-    ) -> Answer:
+    def _told(self, changes: Changes, policies: Optional[list[Policy]], is_known: bool) -> Answer:
         if policies is not None:
             self._policies = policies
         elif not is_known:
             policies = self._policies
-        self._number += 1  # what cannot be told now is told with all the rest
-        if len(rows) > MAX_SAS:
+        if changes.total > MAX_SAS:
             raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
-        body = encode_dump(rows, self._rows if is_known else (), policies)
-        self._rows = rows
-        return {"dump": self._number, "epoch": self._epoch, "body": body}
+        return {"dump": self._number, "epoch": self._epoch, "body": encode_dump(changes, policies)}
 
     def _hear(self, name: str) -> Answer:
         heard = self._open(name).events(EVENTS_AT_ONCE)
@@ -96,6 +93,6 @@ class SaVerbs:
             self.close()
             self._reader, self._name = self._readers[name](), name
             self._epoch = secrets.randbits(48)
-            self._rows, self._policies = [], []
+            self._policies = []
             self._number += 1  # what was answered by another one is not built upon
         return self._reader

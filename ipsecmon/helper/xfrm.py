@@ -17,8 +17,9 @@ from ipsecmon.errors import DecodeError, SourceError
 from ipsecmon.helper.netfilter import SO_RCVBUFFORCE
 from ipsecmon.helper.netlink import Netlink
 from ipsecmon.helper.sa_reader import Heard
-from ipsecmon.ipsec import Policy, SaEvent, SecurityAssociation
+from ipsecmon.ipsec import Policy, SaEvent
 from ipsecmon.wire.netlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, decode_error, pull_messages
+from ipsecmon.wire.sa_changes import Changes
 from ipsecmon.wire.sa_records import MAX_POLICIES, MAX_SAS
 from ipsecmon.wire.xfrm import decode_event
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
@@ -67,14 +68,15 @@ class NetlinkSaReader:
         self._asking.close()
         self._asking_policies.close()
 
-    def sas(self) -> list[SecurityAssociation]:
-        """All there are; those that did not change are the objects of the last time. Raises DecodeError, and
-        SourceError where there are more than MAX_SAS."""
-        for _ in range(_DUMP_TRIES):
-            rows = self._dump()
+    def changes(self, is_known: bool) -> Changes:
+        """Raises DecodeError, and SourceError where there are more than MAX_SAS."""
+        changes = self._dump(is_known)
+        for _ in range(_DUMP_TRIES - 1):
             if not self._is_interrupted:
                 break
-        return rows
+            self._decoder.take_back()
+            changes = self._dump(is_known)
+        return changes
 
     def policies(self) -> Optional[list[Policy]]:
         """All there are; None where they are as last told."""
@@ -113,10 +115,10 @@ class NetlinkSaReader:
         self._empty_buffer()
         return Heard(events, has_missed, has_more)
 
-    def _dump(self) -> list[SecurityAssociation]:
+    def _dump(self, is_known: bool) -> Changes:
         self._is_interrupted = False
         try:
-            return self._decoder.decode(self._datagrams())
+            return self._decoder.decode(self._datagrams(), is_known)
         except BaseException:
             self._asking.close()
             raise

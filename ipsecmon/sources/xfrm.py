@@ -11,9 +11,10 @@ import logging
 from typing import NamedTuple, Optional, Protocol
 
 from ipsecmon.errors import DecodeError, HelperAway, HelperGone, SourceError
-from ipsecmon.ipsec import Policy, SaEvent, SecurityAssociation
+from ipsecmon.ipsec import Policy, SaEvent
 from ipsecmon.model import Counts
-from ipsecmon.wire.sa_records import DumpDecoder
+from ipsecmon.sa_table import SaTable
+from ipsecmon.wire.sa_dumps import DumpDecoder
 from ipsecmon.wire.sa_rows import decode_events
 
 __all__ = ["READERS", "SaDump", "SaHeard", "SaHelper", "XfrmSource"]
@@ -54,7 +55,7 @@ class SaHelper(Protocol):
 class SaDump(NamedTuple):
     """policies: None where they are as last told."""
 
-    sas: list[SecurityAssociation]
+    sas: SaTable
     policies: Optional[list[Policy]]
 
 
@@ -130,7 +131,7 @@ class XfrmSource:
         self._events += decode_events(answer.records)
         return answer.has_more and len(self._events) < _MOST_EVENTS
 
-    def _ask(self) -> list[SecurityAssociation]:
+    def _ask(self) -> SaTable:
         answer = self._helper.sa_dump(self.reader, self._known)
         self._known = 0
         self._notice(answer.epoch)

@@ -1,80 +1,53 @@
 """Dumps of SAs, one after the other: what did not change since the last one is not decoded again.
 
-In: the datagrams of a dump. Out: the same as decode_sa of each message, and for an SA where nothing changed
-the very object of the last dump. Of each SA its message is kept in pieces, as its layout cuts it: counters,
-what tells of the replay window, and runs of octets between. XFRMA_ALG_*, and whatever else is not read, lies
-between the pieces: struct(3)'s pad octets, of which no copy is made. All else of a message is compared, the
-headers of all attributes among it, so that no value is taken from a place that was not verified.
+In: the datagrams of a dump. Out: what it has other than the last one (sa_changes.py), or the same as
+decode_sa of each message. A message is kept in pieces (xfrm_pieces.py), none of which holds a key.
+All of them are compared, so that no value is taken from a place that was not verified.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from operator import itemgetter
-from typing import Any, Callable, NamedTuple, Optional, Union
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Callable, Optional, Union
 
-from ipsecmon.ipsec import AntiReplay, SecurityAssociation
+from ipsecmon.ipsec import SecurityAssociation
 from ipsecmon.wire.netlink import Message, pull_attributes, pull_messages
+from ipsecmon.wire.sa_changes import NEW, Changes, Form, Moved, tell_all
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_sa
-from ipsecmon.wire.xfrm_attributes import (
-    READ,
-    XFRMA_LASTUSED,
-    XFRMA_REPLAY_ESN_VAL,
-    XFRMA_REPLAY_VAL,
-    Fixed,
-    decode_anti_replay,
-    decode_anti_replay_esn,
-)
+from ipsecmon.wire.xfrm_pieces import Layout, Pieces, cut_message, with_moved
 
 __all__ = ["SaDumpDecoder"]
 
 Octets = Union[bytes, bytearray, memoryview]
 
-SAS_KEPT = 20000  # twice of what is known to work; about 2 kB each
+SAS_KEPT = 20000  # twice of what is known to work; about 2 kB each. Those beyond are told whole each time
 LAYOUTS_KEPT = 256  # of what ciphers and options make
 
 _HEADER = struct.Struct("=IH")
 _INFO_OCTETS = 224  # struct xfrm_usersa_info
-_COUNTERS_AT, _COUNTERS_END = 160, 204  # curlft and stats
-_COUNTERS = "4Q3I"  # octets packets added used late replayed failed
 _ID = slice(56, 80)  # struct xfrm_id: destination, SPI, protocol
-_MOVING = {XFRMA_LASTUSED: ("Q", 1), XFRMA_REPLAY_VAL: ("3I", 3), XFRMA_REPLAY_ESN_VAL: ("", 1)}
-
-Pieces = tuple[Any, ...]
-
-_FIRST_COUNTER, _USED, _WINDOW, _ANTI_REPLAY, _LAST_USED = (
-    SecurityAssociation._fields.index(name)
-    for name in ("octets", "used_s", "replay_window", "anti_replay", "last_used_s")
-)
-
-
-class _Layout(NamedTuple):
-    """How messages of one length and one row of attributes are cut. used, replay: which pieces."""
-
-    octets: int
-    cut: struct.Struct
-    still: Callable[[Pieces], Any]
-    used: Optional[int]
-    replay: Optional[int]
-    esn: Optional[int]
 
 
 class _Kept:
-    """One SA. octets: of its message. still: of its pieces.
+    """One SA. octets: of its message. still: of its pieces. has_moved: since row was made."""
 
-    What moves is replaced here, so that the memory of the last pieces serves the next ones.
-    """
+    __slots__ = ("has_moved", "layout", "octets", "pieces", "row", "still", "unpack")
 
-    __slots__ = ("layout", "octets", "pieces", "row", "still", "unpack")
-
-    def __init__(self, layout: _Layout, octets: int, pieces: Pieces, row: SecurityAssociation) -> None:
+    def __init__(self, layout: Layout, octets: int, pieces: Pieces, row: SecurityAssociation) -> None:
         self.layout = layout
         self.octets = octets
         self.unpack: Callable[[Octets, int], Pieces] = layout.cut.unpack_from
         self.pieces = pieces
         self.still = layout.still(pieces)
         self.row = row
+        self.has_moved = False
+
+    def current(self) -> SecurityAssociation:
+        if self.has_moved:
+            self.row = with_moved(self.row, self.layout, self.pieces)
+            self.has_moved = False
+        return self.row
 
 
 class SaDumpDecoder:
@@ -87,70 +60,109 @@ class SaDumpDecoder:
         self.decoded = self.reread = self.reused = 0
         self.others: list[Message] = []
         self._kept: list[Optional[_Kept]] = []
+        self._before = self._kept
         self._places: Optional[dict[bytes, int]] = None
-        self._layouts: dict[tuple[Any, ...], _Layout] = {}
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
 
-    def decode(self, datagrams: Iterable[Octets]) -> list[SecurityAssociation]:
-        """One dump; messages of other types are passed over. Raises DecodeError."""
-        rows: list[SecurityAssociation] = []
-        kept: list[Optional[_Kept]] = []
+    def decode(self, datagrams: Iterable[Octets], is_known: bool = True) -> Changes:
+        """One dump; messages of other types are passed over. is_known: what is told is what it has other than
+        the last one; else all of it. Raises DecodeError: then it is as if this one had not been."""
+        work = _Work()
+        self._begin()
+        try:
+            self._compare(work, datagrams)
+        except BaseException:
+            self._untell(work.kept)
+            raise
+        self._before, self._kept = self._kept, work.kept[:SAS_KEPT]
+        if not is_known:
+            return tell_all(work.rows())
+        return Changes(len(work.kept), work.runs(), list(work.told.values()), self._moved())
+
+    def take_back(self) -> None:
+        """As if the last dump had not been; once."""
+        self._untell(self._kept)
+        self._kept = self._before
+
+    def _untell(self, kept: Sequence[Optional[_Kept]]) -> None:
+        """Who moved is compared again next time, with nothing."""
+        for layout in self._layouts.values():
+            for row in layout.moved.rows:
+                one = kept[row] if row < len(kept) else None
+                if one is not None:
+                    one.pieces = ()
+
+    def _begin(self) -> None:
         self._places = None
-        last, at, reused = self._kept, 0, 0
+        for layout in self._layouts.values():
+            layout.moved.rows.clear()
+            layout.moved.pieces.clear()
+
+    def _compare(self, work: _Work, datagrams: Iterable[Octets]) -> None:
+        last, kept, at, unchanged = self._kept, work.kept, 0, 0
         for datagram in datagrams:
             self.others = []
             for start, octets in _messages(datagram, self.others):
                 one = last[at] if at < len(last) else None
-                if one is not None and one.octets == octets and one.unpack(datagram, start) == one.pieces:
-                    reused += 1
-                    at += 1
-                    row = one.row
-                else:
-                    at, row, one = self._changed(datagram, start, octets, at)
-                rows.append(row)
-                kept.append(one)
-            self.reused += reused
-            reused = 0
-        self._kept = kept[:SAS_KEPT]
-        return rows
+                if one is not None and one.octets == octets:
+                    now = one.unpack(datagram, start)
+                    if now == one.pieces:
+                        unchanged += 1
+                        kept.append(one)
+                        at += 1
+                        continue
+                    if self._move(one, now, len(kept)):
+                        kept.append(one)
+                        at += 1
+                        continue
+                at = self._elsewhere(work, datagram, start, octets, at)
+            self.reused += unchanged
+            unchanged = 0
 
-    def _changed(
-        self, buffer: Octets, start: int, octets: int, at: int
-    ) -> tuple[int, SecurityAssociation, Optional[_Kept]]:
-        """An SA that is not just as the one that was kept there. And where the next one is expected."""
-        one = self._again(buffer, start, octets, at)
-        if one is None:
-            place = self._find(buffer, start)
-            if place is not None:
-                at = place
-                one = self._again(buffer, start, octets, at)
-                at += 1
-        else:
-            at += 1
-        if one is not None:
-            return at, one.row, one
-        return (at, *self._anew(buffer, start, octets))
-
-    def _again(self, buffer: Octets, start: int, octets: int, at: int) -> Optional[_Kept]:
-        """None where it is not the SA that was kept there, or not as it was."""
-        was = self._kept[at] if at < len(self._kept) else None
-        if was is None or was.octets != octets:
-            return None
-        now = was.unpack(buffer, start)
-        if now == was.pieces:
-            self.reused += 1
-            return was
-        if was.layout.still(now) != was.still:
-            return None
+    def _move(self, one: _Kept, now: Pieces, row: int) -> bool:
+        """Whether it is the SA that was kept there, and moved. row: its place in this dump."""
+        layout = one.layout
+        if layout.still(now) != one.still:
+            return False
+        one.pieces = now
+        one.has_moved = True
+        layout.moved.rows.append(row)
+        layout.moved.pieces.extend(layout.moving(now))
         self.reread += 1
-        was.row = _with_moved(was.row, was.layout, was.pieces, now)
-        was.pieces = now
-        return was
+        return True
+
+    def _again(self, one: _Kept, buffer: Octets, start: int, octets: int, row: int) -> bool:
+        """Whether it is that SA, and at most moved."""
+        if one.octets != octets:
+            return False
+        now = one.unpack(buffer, start)
+        if now == one.pieces:
+            self.reused += 1
+            return True
+        return self._move(one, now, row)
+
+    def _elsewhere(self, work: _Work, buffer: Octets, start: int, octets: int, at: int) -> int:
+        """An SA that is not the one that was kept there. And where the next one is expected."""
+        place = self._find(buffer, start)
+        if place is not None:
+            one = self._kept[place]
+            if one is not None and self._again(one, buffer, start, octets, len(work.kept)):
+                work.jump(place)
+                work.kept.append(one)
+                return place + 1
+        row, kept = self._anew(buffer, start, octets)
+        work.jump(NEW)
+        work.told[len(work.kept)] = row
+        work.kept.append(kept)
+        at += place == at or (at < len(self._kept) and self._kept[at] is None)
+        work.jump(at)
+        return at
 
     def _find(self, buffer: Octets, start: int) -> Optional[int]:
         """Where an SA was in the last dump."""
         if self._places is None:
             self._places = {
-                one.pieces[0][_ID]: place for place, one in enumerate(self._kept) if one is not None
+                one.still[0][_ID]: place for place, one in enumerate(self._kept) if one is not None
             }
         return self._places.get(bytes(buffer[start + _ID.start : start + _ID.stop]))
 
@@ -166,13 +178,49 @@ class SaDumpDecoder:
             return row, None
         return row, _Kept(layout, octets, layout.cut.unpack_from(buffer, start), row)
 
-    def _layout(self, octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[_Layout]:
+    def _layout(self, octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[Layout]:
         layout = self._layouts.get((octets, *attributes))
         if layout is None and len(self._layouts) < LAYOUTS_KEPT:
-            layout = _cut(octets, attributes)
+            layout = cut_message(octets, attributes)
             if layout is not None:
                 self._layouts[(octets, *attributes)] = layout
         return layout
+
+    def _moved(self) -> dict[Form, Moved]:
+        moved: dict[Form, Moved] = {}
+        for layout in self._layouts.values():
+            if layout.moved.rows:
+                rows, pieces = moved.setdefault(layout.form, Moved([], []))
+                rows += layout.moved.rows
+                pieces += layout.moved.pieces
+        return moved
+
+
+class _Work:
+    """A dump in work. kept: what is kept of each row; told: rows that are told whole, by their place."""
+
+    def __init__(self) -> None:
+        self.kept: list[Optional[_Kept]] = []
+        self.told: dict[int, SecurityAssociation] = {}
+        self._jumps = [(0, 0)]
+
+    def jump(self, place: int) -> None:
+        """The next row is there in the last dump, those behind it follow it."""
+        self._jumps.append((len(self.kept), place))
+
+    def rows(self) -> list[SecurityAssociation]:
+        return [one.current() if one is not None else self.told[at] for at, one in enumerate(self.kept)]
+
+    def runs(self) -> list[tuple[int, int]]:
+        runs: list[tuple[int, int]] = []
+        ends = [row for row, _ in self._jumps[1:]] + [len(self.kept)]
+        for (row, place), end in zip(self._jumps, ends):
+            first, number = runs[-1] if runs else (None, 0)
+            if first is not None and (place == NEW == first or NEW != place == first + number):
+                runs[-1] = (first, number + end - row)
+            elif end > row:
+                runs.append((place, end - row))
+        return runs
 
 
 def _messages(buffer: Octets, others: list[Message]) -> Iterator[tuple[int, int]]:
@@ -189,63 +237,3 @@ def _messages(buffer: Octets, others: list[Message]) -> Iterator[tuple[int, int]
         start += (length + 3) & ~3
     for _ in pull_messages(buffer, start):  # there is none: it says what is wrong
         break
-
-
-def _cut(octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[_Layout]:
-    """None where an attribute stands twice, or one that is read has not the length it should have."""
-    form, still, moving = f"={_COUNTERS_AT}s{_COUNTERS}", [0], {}
-    count, at = 8, _COUNTERS_END
-    for kind, start, end in attributes:
-        if kind in READ and kind not in _MOVING:
-            continue
-        form += f"{start - at}s"
-        still.append(count)
-        count += 1
-        if kind in _MOVING:
-            piece, pieces = _MOVING[kind]
-            piece = piece or f"{end - start}s"
-            if kind in moving or struct.calcsize("=" + piece) != end - start:
-                return None
-            moving[kind] = count
-            form, count = form + piece, count + pieces
-        else:
-            form += f"{end - start}x"
-        at = end
-    if at < octets:
-        form += f"{octets - at}s"
-        still.append(count)
-    if XFRMA_REPLAY_VAL in moving and XFRMA_REPLAY_ESN_VAL in moving:
-        return None
-    places = (moving.get(kind) for kind in _MOVING)
-    return _Layout(octets, struct.Struct(form), itemgetter(*still), *places)
-
-
-def _with_moved(row: SecurityAssociation, layout: _Layout, was: Pieces, now: Pieces) -> SecurityAssociation:
-    """The SA with what its counters and its window say now. tuple's own constructor is the quickest."""
-    fields: list[Any] = list(row)
-    fields[_FIRST_COUNTER:_WINDOW] = now[1:8]
-    fields[_USED] = now[4] or None
-    _, _, _, used, replay, esn = layout
-    if used is not None:
-        fields[_LAST_USED] = now[used]
-    if replay is not None:
-        fields[_ANTI_REPLAY] = _replay(now, was, replay, row)
-    elif esn is not None and now[esn] != was[esn]:
-        fields[_ANTI_REPLAY] = _esn(now[esn], row)
-    return tuple.__new__(SecurityAssociation, fields)
-
-
-def _replay(now: Pieces, was: Pieces, at: int, row: SecurityAssociation) -> Optional[AntiReplay]:
-    """Numbers that come in order, to a window full of them, leave the count of unseen ones as it is."""
-    sent, highest, bitmap = now[at : at + 3]
-    window, state = row.replay_window, row.anti_replay
-    if bitmap == was[at + 2] and state is not None:
-        if highest == was[at + 1] and sent == was[at]:
-            return state
-        if was[at + 1] >= window and highest >= window:
-            return tuple.__new__(AntiReplay, (highest, sent, window, state[3], False))
-    return decode_anti_replay(sent, highest, bitmap, window)
-
-
-def _esn(state: bytes, row: SecurityAssociation) -> AntiReplay:
-    return decode_anti_replay_esn(state, 0, len(state), Fixed(row.family, row.replay_window, row.flags))

@@ -16,8 +16,8 @@ from ipsecmon.wire.ip_xfrm_policy_text import decode_policies
 from ipsecmon.wire.ip_xfrm_text import decode_states, pull_events
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_event, decode_sa
-from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_policy import decode_policy
+from tests.unit.wire.both_ends import BothEnds
 from tests.unit.wire.made_up import damaged
 from tests.unit.wire.xfrm_messages import RECORDED, recorded_text
 
@@ -43,7 +43,7 @@ def fuzz_xfrm(choose: Random) -> None:
     for decode in _DECODERS:
         _refusable(lambda: _each(decode, datagram), len(datagram))  # noqa: B023 - called at once
     dump = [choose.choice(_STATES) for _ in range(_DUMP)]
-    decoder = SaDumpDecoder()
+    decoder = BothEnds()
     assert decoder.decode(dump) == _alone(dump)
     dump[choose.randrange(_DUMP)] = damaged(choose, _STATES)
     assert _refusable(lambda: decoder.decode(dump)) == _refusable(lambda: _alone(dump))

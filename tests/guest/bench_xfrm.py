@@ -21,7 +21,10 @@ from typing import TypeVar
 from ipsecmon.account.tunnel_match import TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels
 from ipsecmon.ipsec import SecurityAssociation
+from ipsecmon.sa_table import SaTable
 from ipsecmon.wire.netlink import pull_attributes, pull_messages
+from ipsecmon.wire.sa_dumps import DumpDecoder
+from ipsecmon.wire.sa_records import encode_dump
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_sa
 from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_request import encode_sa_dump
@@ -75,8 +78,8 @@ def measure(asking: socket.socket) -> dict[str, list[float]]:
             dump, recv_ms = timed(lambda: ask(asking))
             changed = [with_packets(one, packets, every) for one in dump]
             _, plain_ms = timed(partial(plain, changed))
-            rows, decode_ms = timed(partial(poll.decoder.decode, changed))
-            _, settle_ms = timed(partial(poll.settle, rows))
+            table, decode_ms = timed(partial(poll.decode, changed))
+            _, settle_ms = timed(partial(poll.settle, table))
             if packets:
                 costs.setdefault("recv", []).append(recv_ms)
                 costs.setdefault("recv, all decoded, no settling", []).append(recv_ms + plain_ms)
@@ -90,14 +93,18 @@ class Poll:
     """What an agent has."""
 
     def __init__(self) -> None:
-        self.decoder = SaDumpDecoder()
+        self._helpers, self._mains = SaDumpDecoder(), DumpDecoder()
         peers = (f"198.51.100.{one + 1}" for one in range(PEERS))
         matcher = TunnelMatcher([TunnelRule(peer, peers=frozenset((peer,))) for peer in peers])
         matcher.learn((), (WAN,))
         self.tunnels = Tunnels(matcher)
 
-    def settle(self, rows: list[SecurityAssociation]) -> None:
-        self.tunnels.dump(rows, 1)
+    def decode(self, dump: list[bytes]) -> SaTable:
+        """By helper and main."""
+        return self._mains.decode(encode_dump(self._helpers.decode(dump), None)).sas
+
+    def settle(self, table: SaTable) -> None:
+        self.tunnels.dump(table, 1)
         self.tunnels.settle({}, 2)
 
 

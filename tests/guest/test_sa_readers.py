@@ -68,7 +68,7 @@ class Both:
             if found.kind == XFRM_MSG_NEWSA
         ]
         with in_namespace(self._topology.name("router")):
-            return told, self.text.sas()
+            return told, list(self.text.changes(False).told)
 
     def policies(self) -> list[Policy]:
         """As netlink tells them."""

@@ -12,12 +12,12 @@ import pytest
 
 from ipsecmon.account.tunnel_match import Place, TunnelMatcher, TunnelRule
 from ipsecmon.account.tunnels import Tunnels, Volume
-from ipsecmon.ipsec import Policy, SecurityAssociation
+from ipsecmon.ipsec import Policy
 from ipsecmon.model import Direction, TunnelIncrement
+from ipsecmon.sa_table import SaTable
 from ipsecmon.wire.ip_xfrm_text import decode_states
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import XFRM_MSG_NEWSA, decode_event, decode_sa
-from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_policy import XFRM_MSG_NEWPOLICY, decode_policy
 from ipsecmon.wire.xfrm_request import EVENT_GROUPS, encode_policy_dump, encode_sa_dump
 from tests.guest.capture import open_xfrm, print_states, receive_dump, receive_events
@@ -25,6 +25,7 @@ from tests.guest.topology import CIPHERS, EspTunnel, add_esp_tunnel, add_sas, de
 from tests.netns.agent import in_namespace
 from tests.netns.exchange import exchange_udp
 from tests.netns.topology import FAR, FAR_LAN, LAN, WAN, Topology
+from tests.unit.wire.both_ends import BothEnds
 
 AWAY, HOME = Place("VPN-to-parent", Direction.OUT), Place("VPN-to-parent", Direction.IN)
 
@@ -38,7 +39,7 @@ class Reader:
         self._asking = open_xfrm(topology)
         self._rules = Volume(0, 0)
         self._sequence = itertools.count(1)
-        self._decoder = SaDumpDecoder()
+        self._decoder = BothEnds()
         matcher = TunnelMatcher([TunnelRule("VPN-to-parent", peers=frozenset((FAR,)))])
         matcher.learn(self.policies(), ())
         self.tunnels = Tunnels(matcher)
@@ -53,13 +54,13 @@ class Reader:
         self._asking.send(encode_policy_dump(next(self._sequence)))
         return [decode_policy(*found) for found in _messages(receive_dump(self._asking), XFRM_MSG_NEWPOLICY)]
 
-    def sas(self) -> list[SecurityAssociation]:
+    def sas(self) -> SaTable:
         """What changed since the last dump is decoded; all of it says what each message says alone."""
         self._asking.send(encode_sa_dump(next(self._sequence)))
         dump = receive_dump(self._asking)
-        rows = self._decoder.decode(dump)
-        assert rows == [decode_sa(*found) for found in _messages(dump, XFRM_MSG_NEWSA)]
-        return rows
+        table = self._decoder.table(dump)
+        assert table == [decode_sa(*found) for found in _messages(dump, XFRM_MSG_NEWSA)]
+        return table
 
     def poll(self) -> dict[Place, TunnelIncrement]:
         at_s = int(time.time())

@@ -126,9 +126,9 @@ def test_events_are_told_in_parts_no_larger_than_asked_for(router: Namespaces, r
 
 def test_an_sa_that_did_not_change_is_the_same_object(router: Namespaces, reader: TextSaReader) -> None:
     router.ip("router", ADD.format(0x1001) + ADD.format(0x1002))
-    before = {sa.spi: sa for sa in reader.sas()}
+    before = {sa.spi: sa for sa in reader.changes(False).told}
     router.ip("router", f"xfrm state delete {SA.format(0x1001)}\n{ADD.format(0x1003)}")
-    after = {sa.spi: sa for sa in reader.sas()}
+    after = {sa.spi: sa for sa in reader.changes(False).told}
 
     assert {*before} == {0x1001, 0x1002} and {*after} == {0x1002, 0x1003}
     assert after[0x1002] is before[0x1002]
@@ -291,5 +291,5 @@ def test_a_list_that_is_not_understood_is_refused_at_its_place(
     whole = recorded_text("xfrm-states").encode()
     monkeypatch.setattr(programs, "read", lambda *_: whole + b"src 192.0.2.1 dst ?\n")
     with pytest.raises(DecodeError, match="not the beginning") as refused:
-        reader.sas()
+        reader.changes(True)
     assert refused.value.offset == len(whole)

@@ -17,9 +17,9 @@ from ipsecmon.errors import DecodeError
 from ipsecmon.wire.ip_xfrm_text import decode_states, pull_events
 from ipsecmon.wire.netlink import Message, pull_messages
 from ipsecmon.wire.xfrm import decode_event, decode_sa
-from ipsecmon.wire.xfrm_dump import SaDumpDecoder
 from ipsecmon.wire.xfrm_policy import decode_policy
 from ipsecmon.wire.xfrm_stat import decode_xfrm_stat
+from tests.unit.wire.both_ends import BothEnds
 from tests.unit.wire.made_up import damaged
 from tests.unit.wire.xfrm_messages import RECORDED, recorded_text
 
@@ -61,7 +61,7 @@ def test_damaged_messages_are_decoded_or_refused_and_nothing_else() -> None:
 
 def test_any_run_of_dumps_is_decoded_as_each_alone() -> None:
     choose = Random(7)
-    decoder = SaDumpDecoder()
+    decoder = BothEnds()
     states = [one for one in SINGLE if decodes(one)]
     for _ in range(SEEDS):
         at = choose.randrange(len(states))
@@ -78,7 +78,8 @@ def test_any_run_of_dumps_is_decoded_as_each_alone() -> None:
             decode_sa(one, found) for one in states for found in pull_messages(one) if found.kind == 0x10
         ]
 
-    assert min(decoder.decoded, decoder.reread, decoder.reused) > SEEDS / 20
+    helpers = decoder.helpers
+    assert min(helpers.decoded, helpers.reread, helpers.reused) > SEEDS / 20
 
 
 def decodes(datagram: bytes) -> bool:

@@ -26,6 +26,7 @@ from ipsecmon.ipsec import (
     SecurityAssociation,
 )
 from ipsecmon.model import Direction, TunnelIncrement
+from tests.unit.wire.both_ends import TablesOfRows
 
 __all__ = ["OWN", "PEERS", "RULES", "SimulatedAgent", "SimulatedXfrm", "State"]
 
@@ -238,6 +239,7 @@ class SimulatedAgent:
         matcher = TunnelMatcher(RULES)
         matcher.learn((), OWN)
         self.tunnels = Tunnels(matcher, self._saved)
+        self._tables = TablesOfRows()
         self.kernel.queue.clear()
 
     def restart(self) -> None:
@@ -251,7 +253,8 @@ class SimulatedAgent:
         rules_now = dict(self.kernel.truth)
         for state in self.kernel.states.values():
             state.is_told = True
-        self.tunnels.dump([state.sa() for state in self.kernel.states.values()], self.kernel.now_s)
+        rows = [state.sa() for state in self.kernel.states.values()]
+        self.tunnels.dump(self._tables.table(rows), self.kernel.now_s)
         for name, pick in between:
             getattr(self.kernel, name)(pick)
         self._drain()

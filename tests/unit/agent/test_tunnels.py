@@ -28,8 +28,10 @@ from ipsecmon.ipsec import (
     XfrmErrors,
 )
 from ipsecmon.model import UNNAMED, CounterKey, Direction, Increment, ObservationPoint, TunnelKey
+from ipsecmon.sa_table import SaTable
 from tests.unit.account.simulated_xfrm import OWN, State
 from tests.unit.agent.made_up import SteppedClock
+from tests.unit.wire.both_ends import TablesOfRows
 
 PEER = "198.51.100.7"
 VPN = TunnelRule("vpn", peers=frozenset((PEER,)))
@@ -41,7 +43,7 @@ def sa(octets: int, packets: int = 0, spi: int = 0x100, added_s: int = 1) -> Sec
 
 
 class Dump(NamedTuple):
-    sas: list[SecurityAssociation]
+    sas: SaTable
     policies: Optional[list[Policy]]
 
 
@@ -55,6 +57,7 @@ class Source:
     """What the test says the kernel has."""
 
     sas: list[SecurityAssociation] = field(default_factory=list)
+    _tables: TablesOfRows = field(default_factory=TablesOfRows)
     events: list[SaEvent] = field(default_factory=list)
     has_missed: bool = False
     trouble: Optional[Exception] = None
@@ -70,7 +73,7 @@ class Source:
         if self.trouble:
             raise self.trouble
         policies, self.policies = self.policies, None
-        return Dump(list(self.sas), policies)
+        return Dump(self._tables.table(list(self.sas)), policies)
 
     def hear(self) -> Heard:
         if self.deaf:

@@ -6,6 +6,7 @@ from typing import Optional
 
 from ipsecmon.helper.sa_reader import Heard
 from ipsecmon.ipsec import Policy, SaEvent, SecurityAssociation
+from ipsecmon.wire.sa_changes import Changes, compare_rows, tell_all
 
 __all__ = ["MadeUpReader"]
 
@@ -15,15 +16,17 @@ class MadeUpReader:
 
     def __init__(self) -> None:
         self.rows: list[SecurityAssociation] = []
+        self._last: list[SecurityAssociation] = []
         self.told: Optional[list[Policy]] = []
         self.pending: list[SaEvent] = []
         self.has_missed = False
         self.failure: Optional[Exception] = None
         self.is_open = True
 
-    def sas(self) -> list[SecurityAssociation]:
+    def changes(self, is_known: bool) -> Changes:
         self._fail()
-        return list(self.rows)
+        rows, last, self._last = list(self.rows), self._last, list(self.rows)
+        return compare_rows(rows, last) if is_known else tell_all(rows)
 
     def policies(self) -> Optional[list[Policy]]:
         self._fail()

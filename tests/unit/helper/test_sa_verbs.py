@@ -15,10 +15,11 @@ from ipsecmon.helper.bounds import Bounds
 from ipsecmon.helper.sa_verbs import EVENTS_AT_ONCE, SaVerbs
 from ipsecmon.helper.server import Server
 from ipsecmon.ipsec import SaEvent, SaFlush
-from ipsecmon.wire.sa_records import DumpDecoder
+from ipsecmon.wire.sa_dumps import DumpDecoder
 from ipsecmon.wire.sa_rows import decode_events
 from tests.unit.helper.made_up_reader import MadeUpReader
 from tests.unit.ruleset.plans import small_plan
+from tests.unit.wire.both_ends import listed
 from tests.unit.wire.sa_rows import a_policy, an_sa, moved
 
 ROWS = [an_sa(spi) for spi in range(3)]
@@ -56,25 +57,25 @@ def asked() -> Verbs:
 def test_who_knows_the_last_dump_is_told_what_is_other(asked: Verbs) -> None:
     decoder = DumpDecoder()
     first = asked.ask("sa-dump netlink 0")
-    assert decoder.decode(first["body"]) == (ROWS, [a_policy()])
+    assert listed(decoder.decode(first["body"])) == (ROWS, [a_policy()])
     asked.reader.rows = [moved(ROWS[0]), *ROWS[1:]]
     second = asked.ask(f"sa-dump netlink {first['dump']}")
     assert b"192.0.2.1" not in second["body"]
-    assert decoder.decode(second["body"]) == (asked.reader.rows, None)
+    assert listed(decoder.decode(second["body"])) == (asked.reader.rows, None)
 
 
 @pytest.mark.parametrize("known", ["0", "1", "9999999999999999999"])
 def test_who_does_not_is_told_all_and_the_policies_again(asked: Verbs, known: str) -> None:
     for _ in range(2):
         answer = asked.ask(f"sa-dump netlink {known}")
-        assert DumpDecoder().decode(answer["body"]) == (ROWS, [a_policy()])
+        assert listed(DumpDecoder().decode(answer["body"])) == (ROWS, [a_policy()])
 
 
 def test_a_dump_before_the_last_is_not_known(asked: Verbs) -> None:
     first = asked.ask("sa-dump netlink 0")
     asked.ask(f"sa-dump netlink {first['dump']}")
     again = asked.ask(f"sa-dump netlink {first['dump']}")
-    assert DumpDecoder().decode(again["body"]) == (ROWS, [a_policy()])
+    assert listed(DumpDecoder().decode(again["body"])) == (ROWS, [a_policy()])
 
 
 def test_after_a_failure_what_was_known_is_built_upon(asked: Verbs) -> None:
@@ -92,7 +93,7 @@ def test_another_reader_closes_the_first_and_builds_on_nothing(asked: Verbs) -> 
     second = asked.ask(f"sa-dump ip-xfrm {first['dump']}")
     assert [reader.is_open for reader in asked.opened] == [False, True]
     assert second["epoch"] != first["epoch"]
-    assert DumpDecoder().decode(second["body"]) == ([], [])
+    assert listed(DumpDecoder().decode(second["body"])) == ([], [])
     asked.verbs.close()
     assert not asked.reader.is_open
 

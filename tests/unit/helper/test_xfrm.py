@@ -74,7 +74,7 @@ def test_no_more_than_the_limit_are_read_at_once(kernel: Kernel) -> None:
 
 def test_a_recorded_dump_says_what_it_says_and_its_keys_do_not_stay(kernel: Kernel) -> None:
     kernel.dump(*load("xfrm-states"))
-    assert kernel.reader.sas() == recorded_states()
+    assert kernel.reader.changes(True).told == recorded_states()
     assert KEY[:4] not in kernel.reader._buffer
 
 
@@ -83,21 +83,21 @@ def test_a_dump_during_which_sas_changed_is_begun_again(kernel: Kernel) -> None:
     changed[6] |= 0x10
     done = message(3, bytes(4))
     kernel.dump(bytes(changed), done, state() + state() + done)
-    assert len(kernel.reader.sas()) == 2
+    assert kernel.reader.changes(True).total == 2
 
 
 @pytest.mark.parametrize("number", [1, 12])
 def test_an_error_of_the_kernel_is_told_by_its_number(kernel: Kernel, number: int) -> None:
     kernel.dump(message(2, struct.pack("=i", -number)))
     with pytest.raises(OSError) as raised:
-        kernel.reader.sas()
+        kernel.reader.changes(True)
     assert raised.value.errno == number
 
 
 def test_a_dump_that_is_cut_short_is_refused(kernel: Kernel) -> None:
     kernel.dump(state()[:-4])
     with pytest.raises(DecodeError):
-        kernel.reader.sas()
+        kernel.reader.changes(True)
     assert not any(kernel.reader._buffer)
 
 
@@ -105,7 +105,7 @@ def test_more_sas_than_can_be_kept_are_refused(kernel: Kernel, monkeypatch: pyte
     monkeypatch.setattr(xfrm, "MAX_SAS", 2)
     kernel.dump(state() * 3, message(3, bytes(4)))
     with pytest.raises(SourceError, match="the kernel has more than 2 SAs: they are not accounted"):
-        kernel.reader.sas()
+        kernel.reader.changes(True)
 
 
 def test_policies_are_asked_for_at_first_and_where_something_happened_to_one(

@@ -14,6 +14,7 @@ from ipsecmon.helper.sa_verbs import SaVerbs
 from ipsecmon.ipsec import SaEvent, SaFlush
 from ipsecmon.sources.xfrm import XfrmSource
 from tests.unit.helper.made_up_reader import MadeUpReader
+from tests.unit.wire.both_ends import listed
 from tests.unit.wire.sa_rows import a_policy, an_sa, moved
 
 ROWS = [an_sa(spi) for spi in range(3)]
@@ -82,10 +83,10 @@ def test_unchanged_sas_are_the_same_objects_and_policies_are_told_once(
     source: XfrmSource, helper: MadeUpHelper
 ) -> None:
     first = source.dump()
-    assert first == (ROWS, [a_policy()])
+    assert listed(first) == (ROWS, [a_policy()])
     helper.reader.rows = [moved(ROWS[0]), an_sa(7), ROWS[2], ROWS[1]]
     second = source.dump()
-    assert second == (helper.reader.rows, None)
+    assert listed(second) == (helper.reader.rows, None)
     assert second.sas[2] is first.sas[2] and second.sas[3] is first.sas[1]
 
 
@@ -141,7 +142,7 @@ def test_after_the_helper_was_away_all_is_told(
             ask()
     helper.away = None
     helper.reader.rows, helper.reader.pending = ROWS[:1], FLUSHES[:2]
-    assert source.dump() == (ROWS[:1], None)
+    assert listed(source.dump()) == (ROWS[:1], None)
     assert source.hear() == (FLUSHES[:2], True)
 
 
@@ -155,7 +156,7 @@ def test_a_malformed_answer_is_a_source_error_and_the_next_dump_is_whole(
     with pytest.raises(SourceError, match="cannot be read: malformed record"):
         source.hear()
     helper.damage = None
-    assert source.dump() == (ROWS, [a_policy("10.9.0.0/16")])
+    assert listed(source.dump()) == (ROWS, [a_policy("10.9.0.0/16")])
     assert source.hear() == ([], True)
 
 
@@ -181,7 +182,7 @@ def test_where_netlink_is_refused_ip_is_the_reader_with_one_warning(
     source = XfrmSource(MadeUpHelper(Failures(netlink=SourceError("refused"))), "netlink", counts)
     with caplog.at_level(logging.WARNING):
         source.start()
-        assert source.dump() == (ROWS, [a_policy()])
+        assert listed(source.dump()) == (ROWS, [a_policy()])
         assert source.hear() == ([], False)
     assert source.reader == "ip-xfrm" and counts.totals()["xfrm.fallbacks"] == 1
     assert [record.message for record in caplog.records] == [
@@ -210,4 +211,4 @@ def test_a_helper_that_is_away_is_no_reason_for_another_reader(
         source.start()
     helper.away = None
     source.start()
-    assert (source.reader, source.dump().sas) == ("netlink", ROWS)
+    assert source.reader == "netlink" and source.dump().sas == ROWS
