@@ -12,6 +12,8 @@ import enum
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Optional, Protocol
 
+from ipsecmon.qos import Event, QueueIncrement
+
 __all__ = [
     "LINE_TERMS",
     "NOT_BY_RULES",
@@ -362,6 +364,7 @@ class Batch:
     start_ns is unique in a store's life (a clock that steps back does not repeat one), so
     (key, start_ns) can be written twice to a time series without counting twice.
     xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
+    events: told for the first time with this batch, whenever they were.
     """
 
     router: str
@@ -375,3 +378,5 @@ class Batch:
     layers: tuple[LayerIncrement, ...] = ()
     parts: tuple[PartIncrement, ...] = ()
     capacities: tuple[LineCapacity, ...] = ()
+    queues: tuple[QueueIncrement, ...] = ()
+    events: tuple[Event, ...] = ()

@@ -30,6 +30,7 @@ _NUMBERS = tuple(field.name for field in fields(Increment) if field.name != "key
 Answer = dict[str, Any]
 Reply = Callable[[Answer], None]
 Verb = Callable[[Reply], None]
+Request = Callable[[Mapping[str, Any], Reply], None]
 
 
 class NotRunning(SourceError):
@@ -45,12 +46,22 @@ class Totals:
 
 
 class Control:
-    """Answers on the loop's thread. verbs: each is given a function that takes its answer, now or later."""
+    """Answers on the loop's thread. verbs: each is given a function that takes its answer, now or later.
 
-    def __init__(self, folder: Path, loop: Loop, verbs: Mapping[str, Verb]) -> None:
+    requests: verbs that are given what was asked, too.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        loop: Loop,
+        verbs: Mapping[str, Verb],
+        requests: Optional[Mapping[str, Request]] = None,
+    ) -> None:
         self._folder = folder
         self._loop = loop
         self._verbs = verbs
+        self._requests = requests or {}
         self._listener: Optional[socket.socket] = None
         self._connections: dict[socket.socket, bytes] = {}
 
@@ -113,10 +124,10 @@ class Control:
                 self._forget(connection)
 
         try:
-            name = json.loads(request)["verb"]
-            verb = self._verbs[name]
+            asked = json.loads(request)
+            verb = self._verb(asked)
         except (ValueError, KeyError, TypeError, RecursionError):
-            reply({"error": f"unknown request; there are {', '.join(self._verbs)}"})
+            reply({"error": f"unknown request; there are {', '.join([*self._verbs, *self._requests])}"})
             return
         try:
             verb(reply)
@@ -124,20 +135,29 @@ class Control:
             reply({"error": str(error)})
             raise
 
+    def _verb(self, asked: Mapping[str, Any]) -> Verb:
+        name = asked["verb"]
+        if name not in self._requests:
+            return self._verbs[name]
+        return lambda reply: self._requests[name](asked, reply)
+
     def _forget(self, connection: socket.socket) -> None:
         self._loop.unwatch(connection)
         del self._connections[connection]
         connection.close()
 
 
-def ask(folder: Path, verb: str) -> Answer:
-    """The running agent's answer. Raises NotRunning, or SourceError with what the agent said."""
+def ask(folder: Path, verb: str, **more: Any) -> Answer:
+    """The running agent's answer. more: JSON values, for a verb that takes some.
+
+    Raises NotRunning, or SourceError with what the agent said.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_CLIENT_TIMEOUT_S)
         try:
             with _short_path(folder) as path:
                 connection.connect(path)
-            connection.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+            connection.sendall(json.dumps({"verb": verb, **more}, ensure_ascii=False).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 line = answers.readline()
         except PermissionError as error:

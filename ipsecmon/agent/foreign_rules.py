@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, Union
+from typing import Optional, Protocol, Union
 
 from ipsecmon.agent.foreign_words import rule_troubles
 from ipsecmon.agent.rounds import Checked
 from ipsecmon.agent.rulekeeper import RuleKeeper
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.model import CounterKey, Reading
+from ipsecmon.qos import EventKind
 
 __all__ = ["ForeignRuleKeeper", "Keeper", "build_keeper", "tell_of_other_rules"]
 
+_CHANGED = "rules: those that log to our NFLOG groups were changed, added or removed"
 _logger = logging.getLogger(__name__)
 
 
@@ -33,6 +35,7 @@ class ForeignRuleKeeper:
         self._wired = wired
         self._rules = rules
         self._said: list[str] = []
+        self._generation: Optional[int] = None
         self.nfmarks_refused: list[str] = []
 
     def install(self) -> int:
@@ -48,6 +51,9 @@ class ForeignRuleKeeper:
 
     def check(self, missing: Sequence[CounterKey]) -> Checked:
         """The rules of a tap have changed, or one has none."""
+        if self._generation not in (None, self._rules.generation):
+            self._wired.journal.note(EventKind.RULES_CHANGED, _CHANGED)
+        self._generation = self._rules.generation
         found = rule_troubles(self._wired.plan, missing, self._rules.problems)
         if missing:
             self._wired.counts.add("rules", "missing-counters", len(missing))

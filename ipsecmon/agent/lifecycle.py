@@ -6,13 +6,14 @@ rules, baseline, control socket, sinks, ready. Stop: the reverse, within STOP_S,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Optional
+from typing import Any, Optional
 
 from ipsecmon.account.intervals import Intervals
 from ipsecmon.account.ledger import Ledger
@@ -25,6 +26,7 @@ from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
 from ipsecmon.agent.foreign_rules import build_keeper
 from ipsecmon.agent.gather import Gather
 from ipsecmon.agent.loop import Loop
+from ipsecmon.agent.marks import mark
 from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.plan import capacities
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
@@ -82,6 +84,7 @@ class Agent:
                 "reload": self._on_reload,
                 "doctor": lambda reply: reply(self._checkup.describe()),
             },
+            {"mark": self._mark},
         )
         self._rounds: Optional[Rounds] = None
         self._keeper = build_keeper(wired)
@@ -132,11 +135,16 @@ class Agent:
             _logger.error("store was corrupt, begun afresh; the old one was kept path=%s", opened.moved_aside)
         wired.outlets = wired.outlets_of(wired.config, json.loads(wired.store.state(SINKS) or "{}"))
         remember_outlets(wired)
+        wired.tc.start()
+        self._unwind.append(wired.tc.stop)
         wired.interfaces.start()
         self._unwind.append(lambda: wired.interfaces.stop())  # a reload may change which
         sas, links = wired.store.saved_sas(), wired.store.readings()
+        wired.queues.start(wired.store, self._loop.call_at)
+        last_end_ns = wired.store.last_end_ns()
         ledger, bridged = bridge(wired, self._keeper, sas)
         generation = self._begin_counting(ledger)
+        wired.rule_watch.look(wired.plan, last_end_ns)
         wired.tunnels.start(sas if bridged else sas.without_bound())
         wired.layers.start(links)
         self._unwind.append(wired.layers.stop)
@@ -219,12 +227,15 @@ class Agent:
             self._checkup.levels,
             lines_of(wired.config),
             capacities(wired.config),
+            wired.queues,
+            wired.journal.save,
         )
         self._rounds = Rounds(parts, generation)
         self._rounds.read_all()
         self._intervals = intervals
         self._reload = Reload(wired, self._keeper, self._rounds, ledger, self._loop, self._force_close)
         self._loop.watch(wired.copies, self._on_copies)
+        self._loop.watch(wired.tc, wired.queues.hear)
         self._due_ns = 0
         self._wait_for_boundary()
         self._hear()
@@ -341,10 +352,18 @@ class Agent:
             )
             reply({"error": str(error)})
             return
+        self._note_rules()
         self._counts.add("agent", "reloads")
         self._wait_for_boundary()
         _logger.info("config reloaded %s", "; ".join(changed) or "nothing has changed")
         reply({"file": str(self._wired.file), "changed": changed})
+
+    def _note_rules(self) -> None:
+        with contextlib.suppress(StoreError):  # told after the next reload, or at the next start
+            self._wired.rule_watch.look(self._wired.plan)
+
+    def _mark(self, request: Mapping[str, Any], reply: Reply) -> None:
+        reply(mark(self._wired.journal, request))
 
     def _reopen(self) -> None:
         for outlet in self._wired.outlets:

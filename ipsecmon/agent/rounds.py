@@ -28,6 +28,7 @@ from ipsecmon.errors import HelperGone, IpsecmonError, SourceError, StoreError
 from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Increment, LineCapacity, Reading, SelfMeasurement
 from ipsecmon.packets import Packets
+from ipsecmon.qos import Event, QueueIncrement, QueueReading
 
 __all__ = ["STEPS_BACK", "Checked", "Parts", "Rounds"]
 
@@ -61,6 +62,15 @@ class InterfaceCounters(Protocol):
     def skew(self) -> list[Reading]: ...
 
 
+class Queues(Protocol):
+    """Qdiscs and classes, as a round needs them."""
+
+    def read(self) -> None: ...
+    def increments(self) -> tuple[QueueIncrement, ...]: ...
+    def readings(self) -> Sequence[QueueReading]: ...
+    def close(self) -> None: ...
+
+
 class Backlog(Protocol):
     @property
     def batches(self) -> int: ...
@@ -77,7 +87,9 @@ class Books(Protocol):
         now: Moment,
         stepped_ns: int = 0,
         sas: Optional[SavedSas] = None,
+        queues: Optional[Sequence[QueueReading]] = None,
     ) -> None: ...
+    def untold_events(self) -> tuple[Event, ...]: ...
     def set_state(self, key: str, value: str) -> None: ...
     def backlog(self, sink: str) -> Backlog: ...
     def spool_dropped(self) -> Mapping[str, int]: ...
@@ -94,8 +106,8 @@ class Checked(NamedTuple):
 class Parts:
     """What a round works on. check_rules: called when any rule set here has changed, or a counter is gone.
 
-    more_levels: of the agent about itself, asked for when an interval is closed. lines: the interfaces of
-    each line whose parts the rules count.
+    more_levels: of the agent about itself, asked for when an interval is closed. save_events: called before
+    it is: those that waited for the store. lines: the interfaces of each line whose parts the rules count.
     """
 
     clock: Clock
@@ -114,6 +126,8 @@ class Parts:
     more_levels: Callable[[], Iterable[SelfMeasurement]] = tuple
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict)
     capacities: tuple[LineCapacity, ...] = ()
+    queues: Optional[Queues] = None
+    save_events: Callable[[], object] = tuple
 
 
 class Rounds:
@@ -155,6 +169,8 @@ class Rounds:
         parts.ledger.mark()
         parts.shares.mark()
         readings = parts.interfaces.poll()
+        if parts.queues:
+            parts.queues.read()
         try:
             rules = parts.rules.poll()
         except HelperGone:
@@ -256,6 +272,8 @@ class Rounds:
                 tunnels=parts.tunnels.increments(),
                 xfrm_errors=parts.tunnels.errors(),
                 capacities=parts.capacities,
+                queues=parts.queues.increments() if parts.queues else (),
+                events=self._events(),
             )
             lines = parts.ledger.lines()
             derived = self._derived.derive(batch, {line.name for line in lines})
@@ -264,7 +282,8 @@ class Rounds:
             batch = parts.layers.complete(self._agreement.judge(batch, parts.lines))
             sas = parts.tunnels.saved()
             readings = [*self._readings.values(), *parts.layers.saved()]
-            parts.store.commit(batch, readings, parts.sinks, now, span.stepped_ns, sas)
+            queues = parts.queues.readings() if parts.queues else None
+            parts.store.commit(batch, readings, parts.sinks, now, span.stepped_ns, sas, queues)
         except StoreError as error:
             self._complain_of_store(error)
             raise
@@ -274,12 +293,19 @@ class Rounds:
         parts.ledger.close()
         parts.tunnels.close()
         parts.layers.close()
+        if parts.queues:
+            parts.queues.close()
         self._agreement.close()
         self._derived.close()
         self._part_series.close()
         self.last_closed = batch
         self._close_interval(now, span.stepped_ns)
         return batch
+
+    def _events(self) -> tuple[Event, ...]:
+        """That no batch has told yet."""
+        self._parts.save_events()
+        return self._parts.store.untold_events()
 
     def change(self, parts: Parts, generation: int) -> None:
         """Go on with other parts. generation: of the rule sets now."""

@@ -11,6 +11,7 @@ from ipsecmon.agent.rounds import Checked
 from ipsecmon.agent.wiring import Wired
 from ipsecmon.errors import RulesRefused, StoreError
 from ipsecmon.model import CounterKey, Reading
+from ipsecmon.qos import EventKind
 
 __all__ = ["RuleKeeper"]
 
@@ -81,6 +82,10 @@ class RuleKeeper:
             _logger.info("this router's NAT or use of nfmarks has changed, our rules are fitted to it")
         if not condition.stand:
             self.install()
+            if not condition.whole:
+                self._wired.journal.note(
+                    EventKind.RULES_REPAIRED, "rules: ours were changed or removed, put back"
+                )
         return Checked(self._wired.rules.poll().generation, repaired=not condition.whole)
 
     def _say(self, refused: list[str]) -> None:

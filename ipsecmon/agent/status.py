@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Optional
 
+from ipsecmon.agent.marks import describe_event
 from ipsecmon.agent.wiring import Outlet, Wired
 from ipsecmon.errors import StoreError
 from ipsecmon.model import Batch, Pair, Reconciliation
+from ipsecmon.store import events
 
 __all__ = ["describe"]
+
+_RECENT, _RECENT_NS = 5, 7 * 86400 * 10**9
 
 
 def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional[Batch]) -> dict[str, Any]:
@@ -28,6 +32,7 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "xfrm": wired.tunnels.describe(),
         "layers": wired.layers.describe(),
         "store": _store(wired),
+        "events": _events(wired),
         "sinks": [_sink(wired, outlet) for outlet in wired.outlets],
     }
 
@@ -45,6 +50,16 @@ def _lines(found: Iterable[Reconciliation]) -> list[dict[str, Any]]:
         for one in found
         if one.pair is Pair.NIC_PARTS
     ]
+
+
+def _events(wired: Wired) -> list[dict[str, Any]]:
+    """The newest few of the last week."""
+    now_ns = wired.clock.now().wall_ns
+    try:
+        found = events(wired.folder, now_ns - _RECENT_NS, now_ns, _RECENT)
+    except StoreError:
+        return []
+    return [describe_event(one) for one in found]
 
 
 def _store(wired: Wired) -> dict[str, Any]:

@@ -10,9 +10,12 @@ from typing import Optional, Union
 
 from ipsecmon.account.shares import Shares
 from ipsecmon.agent.changes import name_sinks
+from ipsecmon.agent.journal import Journal
 from ipsecmon.agent.layers import LayerMeter, Told, inside_of
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.plan import line_parts, part_sums
+from ipsecmon.agent.queues import QueueMeter
+from ipsecmon.agent.rule_changes import RuleWatch
 from ipsecmon.agent.share_groups import share_groups
 from ipsecmon.agent.tunnel_rules import planned_rules
 from ipsecmon.agent.tunnels import Outside, TunnelMeter
@@ -32,6 +35,7 @@ from ipsecmon.sources.interfaces import InterfaceSource
 from ipsecmon.sources.links import LinkSource, is_pppoe, read_l2tp
 from ipsecmon.sources.nflog import NflogSource
 from ipsecmon.sources.rule_counters import RuleCounterSource
+from ipsecmon.sources.tc import TcSource
 from ipsecmon.sources.warriors import WarriorNames
 from ipsecmon.sources.xfrm import XfrmSource
 from ipsecmon.sources.xfrm_stat import read_xfrm_stat
@@ -92,7 +96,17 @@ class Wired:
     tunnels: TunnelMeter
     layers: LayerMeter
     shares: Shares
+    tc: TcSource
+    journal: Journal
     outlets: Sequence[Outlet] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.queues = QueueMeter(self.tc, self._line_interfaces, self.journal, self.counts, self.clock)
+        self.rule_watch = RuleWatch(self.journal, self.store)
+
+    def _line_interfaces(self) -> Sequence[str]:
+        """Of the plan as it is now: a reload changes it."""
+        return self.plan.interfaces
 
     @property
     def foreign(self) -> Optional[ForeignCounterSource]:
@@ -123,7 +137,7 @@ class Wired:
         """Those of a plan, opened; ours if they are the same. Raises SourceError if one is not there."""
         if plan.interfaces == self.plan.interfaces:
             return self.interfaces
-        source = InterfaceSource(plan.interfaces)
+        source = InterfaceSource(plan.interfaces, self.tc)
         try:
             source.start()
         except BaseException:
@@ -172,6 +186,14 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
     shared = share_groups(config, plan)
     copies = Copies()
     copies.tell_esp(shared)
+    tc = TcSource()
+    store = Store(
+        folder,
+        config.interval_s,
+        config.store.retention_s,
+        max_octets=config.store.max_octets,
+        counts=counts,
+    )
     return Wired(
         config=config,
         file=file,
@@ -183,19 +205,15 @@ def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path]
         helper=helper,
         clock=clock,
         counts=counts,
-        store=Store(
-            folder,
-            config.interval_s,
-            config.store.retention_s,
-            max_octets=config.store.max_octets,
-            counts=counts,
-        ),
+        store=store,
         rules=_rules(plan, helper, counts),
-        interfaces=InterfaceSource(plan.interfaces),
+        interfaces=InterfaceSource(plan.interfaces, tc),
         copies=copies,
         tunnels=_tunnels(config, plan, helper, counts, clock),
         layers=LayerMeter(LinkSource(counts), inside_of(config), _told_of_links(config, counts), counts),
         shares=Shares(shared, counts),
+        tc=tc,
+        journal=Journal(store, clock, counts),
     )
 
 

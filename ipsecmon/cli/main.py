@@ -10,8 +10,10 @@ import click
 from ipsecmon import __version__
 from ipsecmon.cli.check import check_command
 from ipsecmon.cli.doctor import doctor_command
+from ipsecmon.cli.events import events_command
 from ipsecmon.cli.init import init_command
 from ipsecmon.cli.line import line_command
+from ipsecmon.cli.mark import mark_command
 from ipsecmon.cli.reload import reload_command
 from ipsecmon.cli.report import report_command
 from ipsecmon.cli.rules import rules_group
@@ -49,6 +51,8 @@ cli.add_command(top_command)
 cli.add_command(report_command)
 cli.add_command(line_command)
 cli.add_command(tunnels_command)
+cli.add_command(events_command)
+cli.add_command(mark_command)
 cli.add_command(doctor_command)
 cli.add_command(check_command)
 cli.add_command(init_command)

@@ -15,7 +15,16 @@ import click
 
 from ipsecmon.units import parse_duration
 
-__all__ = ["CURRENT", "DEFAULT_SINCE", "Range", "chosen_range", "iso_time", "local_span", "local_time"]
+__all__ = [
+    "CURRENT",
+    "DEFAULT_SINCE",
+    "Range",
+    "chosen_range",
+    "iso_time",
+    "local_span",
+    "local_time",
+    "parse_moment",
+]
 
 CURRENT = "current"  # what --month and --day mean without a value
 DEFAULT_SINCE = "1h"
@@ -63,6 +72,11 @@ def chosen_range(options: Mapping[str, Optional[str]], until: Optional[str], now
     if found.start_ns >= found.end_ns:
         raise click.BadParameter(f"{until!r} is not after --from {text!r}", param_hint="--to")
     return found
+
+
+def parse_moment(option: str, text: str) -> int:
+    """ns since 1970 of a local time. Raises click.BadParameter, which says what to write."""
+    return _parsed(option, text, _time)
 
 
 def local_time(at_ns: int) -> str:

@@ -16,7 +16,7 @@ from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, loc
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
 from ipsecmon.config import Config, load
 from ipsecmon.model import Direction, ObservationPoint
-from ipsecmon.store import ClockStep, Report, ReportRow, report
+from ipsecmon.store import ClockStep, Report, ReportRow, events, report
 
 __all__ = ["report_command", "uncut"]
 
@@ -103,7 +103,14 @@ def _answer(config: Config, folder: Path, asked: Range) -> Answer:
     gone = _gone_note(found.rows)
     if gone:
         notes.append(gone)
-    return Answer(config.router, asked, found, "; ".join(notes), agreements(found, lines_of(config)))
+    return Answer(
+        config.router,
+        asked,
+        found,
+        "; ".join(notes),
+        agreements(found, lines_of(config)),
+        events(folder, asked.start_ns, asked.end_ns),
+    )
 
 
 def _gone_note(rows: Sequence[ReportRow]) -> str:

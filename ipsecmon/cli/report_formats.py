@@ -17,7 +17,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from ipsecmon.agent.marks import describe_event
 from ipsecmon.cli.agreement import agreement_line, describe_agreement
+from ipsecmon.cli.event_lines import event_line
+from ipsecmon.cli.events import tell_event
 from ipsecmon.cli.ranges import Range, iso_time, local_span
 from ipsecmon.cli.render import POINTS, number, wide_console
 from ipsecmon.cli.report_tunnels import describe_tunnels, sum_directions, tunnel_section
@@ -30,6 +33,7 @@ from ipsecmon.model import (
     Reconciliation,
     line_of,
 )
+from ipsecmon.qos import Event
 from ipsecmon.store import Report, ReportRow
 
 __all__ = ["NUMBERS", "Answer", "print_csv", "print_json", "print_table"]
@@ -46,6 +50,7 @@ NUMBERS = (
 )
 _NO_COUNTERS = LINE_TERMS | {ObservationPoint.NIC}
 _OF_TUNNELS = ("octets", "packets", "bridged_octets", "bridged_packets")  # of an SA no header is copied
+_EVENTS_TOLD = 10
 _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packets": "bridged"}
 
 
@@ -53,6 +58,7 @@ _EXTRAS = {"lost_packets": "lost", "pending_packets": "pending", "bridged_packet
 class Answer:
     """note: in words, what this range is short of: where it could not be cut exactly, where the clock was
     set, where rules did not stand; empty where there is nothing. agreements: of its counters and tunnels.
+    events: what changed in the range.
     """
 
     router: str
@@ -60,6 +66,7 @@ class Answer:
     found: Report
     note: str
     agreements: Sequence[Reconciliation] = ()
+    events: Sequence[Event] = ()
 
 
 def print_json(answer: Answer) -> None:
@@ -74,6 +81,7 @@ def print_json(answer: Answer) -> None:
         "clock_steps": [
             {"from": iso_time(one.from_ns), "to": iso_time(one.to_ns)} for one in found.clock_steps
         ],
+        "events": list(map(tell_event, answer.events)),
         "counters": [
             {**_counter(row), "agreement": describe_agreement(told.get((row.key, Pair.RULE_NFLOG)))}
             for row in found.rows
@@ -134,6 +142,10 @@ def print_table(answer: Answer, lines: set[str]) -> None:
     said = agreement_line(answer.agreements)
     if said:
         console.print(Text(said, style="yellow" if "disagree" in said else ""), soft_wrap=True)
+    for one in answer.events[-_EVENTS_TOLD:]:
+        console.print(Text(event_line(describe_event(one)), style="cyan"), soft_wrap=True)
+    if len(answer.events) > _EVENTS_TOLD:
+        console.print(f"and {len(answer.events) - _EVENTS_TOLD} events before: ipsecmon events")
 
 
 def _counter(row: ReportRow) -> dict[str, Any]:

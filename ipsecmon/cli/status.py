@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ipsecmon.agent.control import NotRunning, ask
+from ipsecmon.cli.event_lines import event_line
 from ipsecmon.cli.options import config_option, json_option
 from ipsecmon.cli.render import printable
 from ipsecmon.config import load
@@ -86,6 +87,8 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     for one in answer.get("doctor", ()):
         style = "red" if one["severity"] == "wrong" else "yellow"
         table.add_row("doctor", f"[{style}]{escape(_said(one))}[/]")
+    for event in answer.get("events", ()):
+        table.add_row("event", escape(event_line(event)))
     for sink in answer["sinks"]:
         state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
         table.add_row(f"sink {sink['name']}", f"{state}, {_waiting(sink)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ipsecmon.dashboards import line_parts, variables
-from ipsecmon.dashboards.coming import CHANGE_KINDS
 from ipsecmon.dashboards.influxql import (
     EVER,
     IN,
@@ -44,6 +43,7 @@ from ipsecmon.dashboards.panels import (
     time_series,
     titled,
 )
+from ipsecmon.dashboards.series import CHANGE_KINDS
 
 __all__ = ["UID", "build"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ipsecmon.dashboards.coming import COMING
 from ipsecmon.dashboards.series import SERIES
 
 __all__ = [
@@ -110,7 +109,7 @@ def _quoted(name: str) -> str:
 
 
 def _check(measurement: str, text: str) -> None:
-    series = SERIES.get(measurement) or COMING.get(measurement)
+    series = SERIES.get(measurement)
     if series is None:
         raise ValueError(f"no series is named {measurement!r}")
     unknown = set(_QUOTED.findall(text)) - series.names - set(_RENAMED.findall(text))

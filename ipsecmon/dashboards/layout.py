@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ipsecmon.dashboards.coming import CHANGE_KINDS
 from ipsecmon.dashboards.influxql import rows
 from ipsecmon.dashboards.look import Json
 from ipsecmon.dashboards.panels import SOURCE
+from ipsecmon.dashboards.series import CHANGE_KINDS
 
 __all__ = ["Band", "band", "build_dashboard", "heading"]
 
 COLUMNS = 24  # of Grafana's grid
 TAG = "ipsecmon"
 _SCHEMA_VERSION = 37  # Grafana 9.2's; newer ones migrate it
-_TROUBLE_KINDS = ("sa-flush", "sa-end-unseen", "sa-events-missed")
+_TROUBLE_KINDS = ("sa-flush", "sa-end-unseen", "sa-events-missed", "rules-repaired")
 
 
 class Band(NamedTuple):
@@ -75,7 +75,7 @@ def _annotations() -> list[Json]:
     changes, trouble = "|".join(CHANGE_KINDS), "|".join(_TROUBLE_KINDS)
     return [
         _annotation("Changes", "purple", f'"kind" =~ /^({changes})$/'),
-        _annotation("Doubt about SAs", "red", f'"kind" =~ /^({trouble})$/'),
+        _annotation("Doubt about numbers", "red", f'"kind" =~ /^({trouble})$/'),
         _annotation("SAs", "blue", f'"kind" !~ /^({changes}|{trouble})$/', shown=False),
     ]
 
@@ -87,10 +87,10 @@ def _annotation(name: str, colour: str, condition: str, shown: bool = True) -> J
         "enable": shown,
         "hide": False,
         "iconColor": colour,
-        "query": rows("event", ("text", "kind", "tunnel", "end_ms"), [condition]),
+        "query": rows("event", ("text", "kind", "tunnel", "interface", "end_ms"), [condition]),
         "fromAnnotations": True,
         "textColumn": "text",
-        "tagsColumn": "kind,tunnel",
+        "tagsColumn": "kind,tunnel,interface",
         "timeEndColumn": "end_ms",
     }
 

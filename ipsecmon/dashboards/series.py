@@ -1,4 +1,7 @@
-"""The tags and fields of the series that dashboards ask for, as sinks write them (docs/series.md)."""
+"""The tags and fields of the series that dashboards ask for, as sinks write them (docs/series.md).
+
+And the kinds of `event` that tell of a change on purpose.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
+from ipsecmon.sinks.queue_points import NUMBERS as QUEUE_NUMBERS
+from ipsecmon.sinks.queue_points import OPTIONAL_NUMBERS as QUEUE_OPTIONAL
 from ipsecmon.sinks.tunnel_points import NUMBERS, OPTIONAL_NUMBERS
 
-__all__ = ["SERIES", "Series", "series"]
+__all__ = ["CHANGE_KINDS", "SERIES", "Series", "series"]
 
 
 class Series(NamedTuple):
@@ -41,6 +46,10 @@ SERIES: Mapping[str, Series] = {
     ),
     "agreement": series("router counter direction observed_at pair", " ".join(AGREEMENT_FIELDS)),
     "xfrm_error": series("router error", "packets"),
-    "event": series("router kind tunnel direction", "count text end_ms"),
+    "qdisc": series("router interface kind handle parent", " ".join((*QUEUE_NUMBERS, *QUEUE_OPTIONAL))),
+    "event": series("router kind tunnel direction interface", "count text end_ms"),
     "agent": series("router component kind", "value"),
 }
+
+CHANGE_KINDS = ("qdisc-changed", "rules-changed", "mark")
+"""What a comparison of before and after starts from."""

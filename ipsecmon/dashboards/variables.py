@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipsecmon.dashboards.coming import CHANGE_KINDS
 from ipsecmon.dashboards.influxql import ROUTER, tag_values
 from ipsecmon.dashboards.look import Json
 from ipsecmon.dashboards.panels import SOURCE
+from ipsecmon.dashboards.series import CHANGE_KINDS
 
 __all__ = ["DATA_SOURCE", "EVENT", "INTERFACE", "LINE", "ROUTER_VARIABLE", "SHIFT", "SPAN", "TUNNEL", "VPN"]
 

@@ -19,7 +19,7 @@ from ipsecmon.errors import IpsecmonError, Rejected, Unavailable
 from ipsecmon.model import Batch, Counts
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.seam import Sink
-from ipsecmon.sinks.selection import select
+from ipsecmon.sinks.selection import has_any, select
 
 __all__ = [
     "RETRY_AFTER_MAX_S",
@@ -182,7 +182,7 @@ class Delivery:
             return False
         batch_id, batch = found
         chosen = select(batch, self._counters)
-        if chosen.increments or chosen.self_measurements or chosen.tunnels or chosen.xfrm_errors:
+        if has_any(chosen):
             self._send(chosen)
         self._spool.ack(batch_id)
         self._attempts = 0

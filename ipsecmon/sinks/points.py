@@ -18,8 +18,9 @@ falls on the same series and time and changes nothing.
 `counter` is the kernel's count, the truth; `meter` shows how well the header copies agree with it
 and is never added to anything. What an interface counted itself (observed at `nic`, with link
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
-SAs of a tunnel counted: tunnel_points.py, and so is each layer of it: layer_points.py. `part` is for charts
-of a line: its parts, tunnels by their names too, which are disjoint and never negative.
+SAs of a tunnel counted: tunnel_points.py, and each layer of it: layer_points.py, and what qdiscs did:
+queue_points.py. `part` is for charts of a line: its parts, tunnels by their names too, which are disjoint and
+never negative.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ipsecmon.model import (
 )
 from ipsecmon.sinks.layer_points import points_of_layers
 from ipsecmon.sinks.point import FieldValue, SeriesPoint
+from ipsecmon.sinks.queue_points import points_of_events, points_of_queues
 from ipsecmon.sinks.tunnel_points import points_of_tunnels
 
 __all__ = ["AGREEMENT_FIELDS", "METER_FIELDS", "SeriesPoint", "points_of"]
@@ -62,6 +64,8 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     points.extend(_part_point(batch, one) for one in batch.parts)
     points.extend(points_of_tunnels(batch))
     points.extend(points_of_layers(batch))
+    points.extend(points_of_queues(batch))
+    points.extend(points_of_events(batch))
     points.extend(_agreement_point(batch, one) for one in batch.reconciliations)
     for line in batch.capacities:
         tags = {"router": batch.router, "line": line.line, "direction": line.direction.value}

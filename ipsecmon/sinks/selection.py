@@ -8,14 +8,15 @@ from typing import Optional
 
 from ipsecmon.model import Batch
 
-__all__ = ["select"]
+__all__ = ["has_any", "select"]
 
 
 def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
     """The increments of the named counters; the whole batch when no names are given.
 
     Everything goes by its name, the line's aggregate and capacity, the interfaces and the tunnels too. The
-    agent's measurements of itself and XFRM's errors belong to no counter: they are left out of any selection.
+    agent's measurements of itself, XFRM's errors, rules and marks belong to no counter: they are left out of
+    any selection; queues and their changes go by their interface.
     """
     if counters is None:
         return batch
@@ -33,4 +34,12 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         layers=layers,
         parts=tuple(one for one in batch.parts if one.part in counters),
         capacities=tuple(one for one in batch.capacities if one.line in counters),
+        queues=tuple(one for one in batch.queues if one.key.interface in counters),
+        events=tuple(one for one in batch.events if one.interface in counters),
     )
+
+
+def has_any(batch: Batch) -> bool:
+    """Whether there is anything to send."""
+    parts = (batch.increments, batch.self_measurements, batch.tunnels, batch.xfrm_errors)
+    return any((*parts, batch.reconciliations, batch.layers, batch.parts, batch.queues, batch.events))

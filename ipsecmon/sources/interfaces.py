@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -19,15 +19,18 @@ from ipsecmon.errors import SourceError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 from ipsecmon.sources.line_terms import LineTerms
 from ipsecmon.sources.rule_counters import boot
+from ipsecmon.sources.tc import RootQueue, TcSource
 
 __all__ = ["InterfaceSource", "default_route_interface"]
 
 
 class InterfaceSource:
-    """Readings, in and out, for each interface that is there."""
+    """Readings, in and out, for each interface that is there. tc: is polled with them; without, its own."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], tc: Optional[TcSource] = None) -> None:
         self._names = names
+        self._tc = tc or TcSource()
+        self._owns_tc = tc is None
         self._boot = boot()
         self._route: Any = None
         self._terms = LineTerms()
@@ -48,13 +51,16 @@ class InterfaceSource:
         if self._route is not None:
             self._route.close()
             self._route = None
+        if self._owns_tc:
+            self._tc.stop()
 
     def names(self) -> list[str]:
         return [str(link.get_attr("IFLA_IFNAME")) for link in self._route.get_links()]
 
     def poll(self) -> list[Reading]:
         """An interface that has gone (ppp0 hung up) has no reading until it is back."""
-        found = [reading for name in self._names for reading in self._read(name)]
+        roots = self._tc.poll(self._names)
+        found = [reading for name in self._names for reading in self._read(name, roots.get(name))]
         self._last = {one.key: one for one in found}
         return found
 
@@ -81,10 +87,10 @@ class InterfaceSource:
         except NetlinkError:
             return None
 
-    def _read(self, name: str) -> list[Reading]:
+    def _read(self, name: str, root: Optional[RootQueue]) -> list[Reading]:
         link = self._link(name)
         nic = self._nic(name, link)
-        return [*nic, *self._terms.read(self._route, name, link, nic[0].birth)] if nic else []
+        return [*nic, *self._terms.read(name, link, nic[0].birth, root)] if nic else []
 
     def _nic(self, name: str, link: Any) -> list[Reading]:
         if link is None:

@@ -1,6 +1,6 @@
 """Why an interface counts something else than the rules see: link headers, fragments, drops.
 
-In: one interface's link (rtnetlink(7)), its qdiscs (tc(8)) and /proc/net/snmp. Out: Readings at LINE_TERMS.
+In: one interface's link (rtnetlink(7)), its root qdisc (tc.py), /proc/net/snmp. Out: Readings at LINE_TERMS.
 IPv4's fragments are counted by network namespace, whatever interface they are on; IPv6's by interface.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
-from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.tc import RootQueue
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
 __all__ = ["LineTerms", "link_headers"]
@@ -22,7 +22,6 @@ __all__ = ["LineTerms", "link_headers"]
 _IN, _OUT = Direction.IN, Direction.OUT
 _ETHERNET, _LOOPBACK = 1, 772  # ARPHRD_*, linux/if_arp.h
 _ETHERNET_HEADER = 14
-_ROOT = 0xFFFFFFFF  # TC_H_ROOT
 _IPV4_HEADER, _IPV6_HEADER, _IPV6_FRAGMENT_HEADER = 20, 40, 8
 _UPPER_DEVICES = (
     "vlan",
@@ -51,14 +50,14 @@ class LineTerms:
         self.waiting: dict[str, tuple[int, int]] = {}
         self._most: dict[CounterKey, tuple[int, int]] = {}
 
-    def read(self, route: Any, name: str, link: Any, birth: str) -> list[Reading]:
-        """birth: of the interface's own counters."""
+    def read(self, name: str, link: Any, birth: str, root: Optional[RootQueue]) -> list[Reading]:
+        """birth: of the interface's own counters. root: None where there is no queue."""
         four, six = _ipv4(), _ipv6(name)
         return [
             *self._link_headers(name, link, birth),
             *self._fragment_headers(name, birth, four, six),
             *self._dropped(name, link, birth, four, six),
-            *self._qdisc_drops(route, name, link["index"], birth),
+            *self._qdisc_drops(name, birth, root),
         ]
 
     def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
@@ -91,16 +90,12 @@ class LineTerms:
         key = CounterKey(name, _IN, ObservationPoint.DROPPED_BEFORE_RULES)
         yield self._rising(key, birth, 0, packets)
 
-    def _qdisc_drops(self, route: Any, name: str, index: int, birth: str) -> Iterator[Reading]:
+    def _qdisc_drops(self, name: str, birth: str, root: Optional[RootQueue]) -> Iterator[Reading]:
         """Of the root qdisc, which counts its children's too; none where there is no queue."""
-        self.waiting[name] = 0, 0
-        for qdisc in _qdiscs(route, index):
-            stats = qdisc.get_attr("TCA_STATS")
-            if stats is not None:
-                key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
-                life = f"{birth}/{qdisc.get_attr('TCA_KIND')}/{qdisc['handle']:x}"
-                self.waiting[name] = stats["backlog"], stats["qlen"]
-                yield Reading(key, 0, stats["drop"], life)
+        self.waiting[name] = (root.backlog_octets, root.backlog_packets) if root else (0, 0)
+        if root:
+            key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
+            yield Reading(key, 0, root.drops, f"{birth}/{root.kind}/{root.handle:x}")
 
     def _rising(self, key: CounterKey, birth: str, octets: int, packets: int) -> Reading:
         """Fragments are counted one by one, and their whole packet after them: only until then too many.
@@ -126,15 +121,6 @@ def _has_gro(name: str) -> bool:
         return False
     finally:
         asked.close()
-
-
-def _qdiscs(route: Any, index: int) -> list[Any]:
-    """The root one."""
-    try:
-        qdiscs = list(route.get_qdiscs(index=index))
-    except NetlinkError:
-        return []
-    return [one for one in qdiscs if one["index"] == index and one["parent"] == _ROOT]
 
 
 def _ipv4() -> _Snmp:

@@ -8,9 +8,11 @@ is in all four or in none of them, whenever the power goes; no octet is in a rep
 from __future__ import annotations
 
 from ipsecmon.store.clock_steps import ClockStep
+from ipsecmon.store.event_log import events
 from ipsecmon.store.history import RESOLUTIONS_S
 from ipsecmon.store.layers import LayerRow, layer_rows
 from ipsecmon.store.notices import StoreState
+from ipsecmon.store.queue_history import QueueInterval, queue_intervals
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
@@ -30,6 +32,7 @@ __all__ = [
     "ClockStep",
     "LayerRow",
     "Opened",
+    "QueueInterval",
     "Report",
     "ReportRow",
     "SavedReading",
@@ -38,7 +41,9 @@ __all__ = [
     "StoreState",
     "TunnelReport",
     "TunnelRow",
+    "events",
     "layer_rows",
+    "queue_intervals",
     "report",
     "tunnel_report",
 ]

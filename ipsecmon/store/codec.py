@@ -4,10 +4,11 @@
  [[component, kind, value], …], [[tunnel, peer, direction, octets, …], …], [[xfrm error, packets], …],
  [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
  [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …],
- [[line, part, direction, octets, packets, how], …], [[line, direction, bits per second], …]];
-the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement,
-and trailing zeros (of times, null) are left out. Of the lists from the tunnels' on, those that end it empty
-are left out too, but tunnels and errors come together.
+ [[line, part, direction, octets, packets, how], …], [[line, direction, bits per second], …],
+ [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …]];
+the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement, of a
+queue in that of QueueIncrement, and trailing zeros (of times, null) are left out. Of the lists from the
+tunnels' on, those that end it empty are left out too, but tunnels and errors come together.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ from ipsecmon.model import (
     TunnelIncrement,
     TunnelKey,
 )
+from ipsecmon.store.qos_codec import decode_event, decode_queue, encode_event, encode_queue
 
 __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
-_MORE_LISTS = 6  # from the tunnels' on
+_MORE_LISTS = 8  # from the tunnels' on
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
 _DEFAULTS = tuple(_TUNNEL.values())
 _pick_tunnel = attrgetter(*_TUNNEL)
@@ -59,6 +61,8 @@ def encode_batch(batch: Batch) -> str:
         [_encode_layer(one) for one in batch.layers],
         [_encode_part(one) for one in batch.parts],
         batch.capacities,
+        [encode_queue(one) for one in batch.queues],
+        [encode_event(one) for one in batch.events],
     ]
     while more and not more[-1] and (len(more) != 2 or not more[0]):
         more.pop()
@@ -115,7 +119,9 @@ def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = _list(document)
     if len(more) == 1:
         raise ValueError("tunnels without errors")
-    tunnels, errors, reconciliations, layers, parts, capacities = more + [[]] * (_MORE_LISTS - len(more))
+    tunnels, errors, reconciliations, layers, parts, capacities, queues, events = more + [[]] * (
+        _MORE_LISTS - len(more)
+    )
     return Batch(
         _text(router),
         _integer(start_ns),
@@ -128,6 +134,8 @@ def _batch(document: Any) -> Batch:
         tuple(_layer(item) for item in _list(layers)),
         tuple(_part(item) for item in _list(parts)),
         tuple(_capacity(item) for item in _list(capacities)),
+        tuple(decode_queue(_list(item)) for item in _list(queues)),
+        tuple(decode_event(_list(item)) for item in _list(events)),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ipsecmon.model import Batch
-from ipsecmon.store import tunnel_history
+from ipsecmon.store import queue_rows, tunnel_history
 from ipsecmon.store.saved import counter_id
 from ipsecmon.store.sums import MAX_NUMBER, NS, added
 
@@ -83,6 +83,7 @@ def add_batch(connection: sqlite3.Connection, batch: Batch) -> Added:
         for one in batch.increments
     ]
     tunnels = tunnel_history.rows_of(connection, batch.tunnels)
+    queues = queue_rows.rows_of(connection, batch.queues)
     begun = []
     saturated = 0
     for level_s in LEVELS_S:
@@ -90,6 +91,7 @@ def add_batch(connection: sqlite3.Connection, batch: Batch) -> Added:
         connection.executemany(_ADD, [(span_id, *row) for row in numbers])
         saturated += connection.execute(_SATURATED, (span_id, MAX_NUMBER)).fetchone()[0]
         saturated += tunnel_history.add(connection, span_id, tunnels)
+        queue_rows.add(connection, span_id, queues)
         if is_new:
             begun.append(level_s)
     return Added(begun, saturated)
@@ -125,6 +127,7 @@ def _forget(connection: sqlite3.Connection, level_s: int, spans: list[tuple[int,
     ids = [(span_id,) for span_id, _ in spans]
     connection.executemany("DELETE FROM history WHERE span_id = ?", ids)
     tunnel_history.forget(connection, ids)
+    queue_rows.forget(connection, ids)
     connection.executemany("DELETE FROM span WHERE id = ?", ids)
     connection.execute(
         "UPDATE level SET complete_from_ns = max(complete_from_ns, ?) WHERE resolution_s = ?",

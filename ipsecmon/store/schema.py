@@ -17,6 +17,10 @@ tunnel_cover    one row: what tunnel_total covers, and the interval that was com
 layer_total sums at each layer inside tunnels, by interface or road warrior; as last_*, of the newest
             interval that had it, [start_ns, end_ns), what did not pass before it
 xfrm_error  packets dropped since the table was made, by the kernel's names
+queue       names of qdiscs and classes
+queue_history  what happened in one of them in one span; of those in which anything did
+queue_reading  what each of them said last, its numbers as JSON
+event       what changed on this router; is_told: a batch for the sinks has it
 sa          SAs as last counted: what does not change in their lives, as JSON
 sa_count    their numbers, apart: in few pages, as many of them change with each commit
 
@@ -45,7 +49,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -89,6 +93,24 @@ _LAYER_NUMBERS = (
     "last_packets",
     "start_ns",
     "end_ns",
+)
+
+_QUEUE_NUMBERS = (  # of version 6
+    "octets",
+    "packets",
+    "drops",
+    "overlimits",
+    "requeues",
+    "bridged_octets",
+    "bridged_packets",
+    "bridged_drops",
+    "ecn_marks",
+    "new_flows",
+    "memory_drops",
+    "lends",
+    "borrows",
+    "backlog_octets",
+    "backlog_packets",
 )
 
 
@@ -160,6 +182,17 @@ _STEPS = {
         "CREATE TABLE layer_total (tunnel TEXT NOT NULL, layer TEXT NOT NULL, link TEXT NOT NULL,"
         f" direction TEXT NOT NULL, {_integers(*_LAYER_NUMBERS)},"
         " PRIMARY KEY (tunnel, layer, link, direction)) WITHOUT ROWID",
+    ),
+    6: (
+        "CREATE TABLE queue (id INTEGER PRIMARY KEY, interface TEXT NOT NULL, kind TEXT NOT NULL,"
+        " handle TEXT NOT NULL, parent TEXT NOT NULL, UNIQUE (interface, kind, handle, parent))",
+        "CREATE TABLE queue_history (span_id INTEGER NOT NULL, queue_id INTEGER NOT NULL,"
+        f" {_integers(*_QUEUE_NUMBERS)}, PRIMARY KEY (span_id, queue_id)) WITHOUT ROWID",
+        "CREATE TABLE queue_reading (queue_id INTEGER PRIMARY KEY, life TEXT NOT NULL,"
+        " numbers TEXT NOT NULL)",
+        "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+        f" interface TEXT NOT NULL, {_integers('start_ns', 'end_ns', 'count', 'is_told')},"
+        " text TEXT NOT NULL, UNIQUE (start_ns, kind, interface))",
     ),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -13,7 +13,8 @@ from ipsecmon.clock import Moment
 from ipsecmon.errors import StoreError
 from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Counts, Reading
-from ipsecmon.store import clock_steps, history, room, saved, spool, tunnel_totals
+from ipsecmon.qos import Event, QueueReading
+from ipsecmon.store import clock_steps, event_log, history, queue_rows, room, saved, spool, tunnel_totals
 from ipsecmon.store.faults import says_damaged, translated
 from ipsecmon.store.layers import add_layers, fold_layers
 from ipsecmon.store.lock import AgentLock
@@ -115,11 +116,12 @@ class Store:
         now: Moment,
         stepped_ns: int = 0,
         sas: Optional[SavedSas] = None,
+        queues: Optional[Sequence[QueueReading]] = None,
     ) -> None:
         """The batch in history and spool, and the readings it ends with: all, or after an error nothing.
 
-        stepped_ns: how far the wall clock was stepped in the batch's interval. sas: in place of those that
-        were saved last, which stay without.
+        stepped_ns: how far the wall clock was stepped in the batch's interval. sas, queues: in place of those
+        that were saved last, which stay without.
         """
         connection = self._opened
         written_sas = self._written_sas
@@ -131,6 +133,9 @@ class Store:
                     saved.save_readings(connection, readings, batch.end_ns)
                     if sas is not None:
                         written_sas = save_sas(connection, sas, written_sas)
+                    if queues is not None:
+                        queue_rows.save_readings(connection, queues)
+                    event_log.mark_told(connection, batch.events)
                     self._note_end(connection, batch)
                     if stepped_ns:
                         clock_steps.add(connection, batch.end_ns, batch.end_ns + stepped_ns)
@@ -159,6 +164,7 @@ class Store:
             saturated += tunnel_totals.count_saturated(connection)
             tunnel_totals.fold(connection, oldest_ns, batch.end_ns)
             fold_layers(connection, oldest_ns, batch.end_ns)
+            event_log.forget(connection, oldest_ns)
         dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
         made = room.make_room(connection, self._room_octets)
         for sink, batches in dropped.items():
@@ -191,6 +197,23 @@ class Store:
             loaded = load_sas(self._opened)
         self._notices.loaded(loaded.damaged)
         return loaded.saved
+
+    def saved_queues(self) -> list[QueueReading]:
+        with translated(self._file):
+            return queue_rows.load_readings(self._opened)
+
+    def add_event(self, event: Event, state: Optional[Mapping[str, str]] = None) -> Event:
+        """As it is kept. state: set in the same transaction."""
+        connection = self._opened
+        with translated(self._file), transaction(connection):
+            kept = event_log.add(connection, event)
+            connection.executemany(_SET_STATE, list((state or {}).items()))
+        return kept
+
+    def untold_events(self) -> tuple[Event, ...]:
+        """Events for the next batch; it is commit() that tells them."""
+        with translated(self._file):
+            return event_log.untold(self._opened)
 
     def last_end_ns(self) -> Optional[int]:
         """End of the batch that was committed last."""

@@ -20,6 +20,7 @@ __all__ = [
     "NLM_F_DUMP_INTR",
     "NLM_F_REQUEST",
     "Message",
+    "Octets",
     "decode_error",
     "encode_attribute",
     "encode_message",

@@ -27,6 +27,7 @@ from ipsecmon.wire.netlink import Message, decode_error, pull_attributes, pull_m
 from ipsecmon.wire.nflog import decode_packets
 from ipsecmon.wire.nft_rules import decode_log_rules, decode_table, decode_table_counter
 from ipsecmon.wire.nftables import decode_counter, decode_generation, decode_table_handle
+from ipsecmon.wire.tc import decode_tc
 from ipsecmon.wire.xtables import decode_log_entries
 from tests.fuzz.xfrm_targets import fuzz_ip_xfrm, fuzz_xfrm
 from tests.property.test_config import judged
@@ -42,6 +43,7 @@ _ALL_GROUPS = np.ones(1 << 16, np.bool_)
 _ANSWERS = [
     *chain(*map(load, ("counters", "table", "generation", "bound", "in-use", "no-table"))),
     *chain(*map(load, ("log-rules", "log-tables", "log-objects", "links"))),
+    *chain(*map(load, ("tc-htb", "tc-fq-codel"))),
 ]
 _TABLES = {version: load(f"log-legacy-{version}") for version in (4, 6)}
 _DECODERS: tuple[Callable[[bytes, Message], object], ...] = (
@@ -53,6 +55,7 @@ _DECODERS: tuple[Callable[[bytes, Message], object], ...] = (
     decode_table,
     decode_table_counter,
     decode_table_handle,
+    decode_tc,
 )
 
 _ASKED = 4_000  # one in so many plans is shown to the programs themselves

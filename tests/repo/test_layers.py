@@ -28,27 +28,28 @@ def layer(ours: str, third: Optional[str] = None) -> Layer:
 
 LAYERS = {
     "errors": layer("", third=""),
-    "model": layer("", third=""),
+    "model": layer("qos", third=""),
+    "qos": layer("", third=""),
     "packets": layer("", third="numpy"),
     "sa_table": layer("ipsec", third="numpy"),
     "ipsec": layer("model", third=""),
     "links": layer("", third=""),
     "clock": layer("", third=""),
     "units": layer("", third=""),
-    "wire": layer("errors model packets ipsec sa_table links units", third="numpy dpkt"),
-    "account": layer("errors model packets ipsec sa_table links units", third="numpy"),
-    "sources": layer("errors model packets ipsec sa_table links units wire clock"),
-    "sinks": layer("errors model units wire clock"),
-    "store": layer("errors model ipsec units clock"),
+    "wire": layer("errors model packets qos ipsec sa_table links units", third="numpy dpkt"),
+    "account": layer("errors model packets qos ipsec sa_table links units", third="numpy"),
+    "sources": layer("errors model packets qos ipsec sa_table links units wire clock"),
+    "sinks": layer("errors model qos units wire clock"),
+    "store": layer("errors model qos ipsec units clock"),
     "ruleset": layer("errors model", third=""),
     "helper": layer("errors model ipsec wire ruleset", third=""),
     "config": layer("errors model units sinks"),
     "agent": layer(
-        "errors model packets ipsec sa_table links units clock"
+        "errors model packets qos ipsec sa_table links units clock"
         " wire account sources sinks store ruleset helper config"
     ),
     "dashboards": layer("sinks", third=""),
-    "cli": layer("errors model units config agent store ruleset"),
+    "cli": layer("errors model qos units clock config agent store ruleset"),
     "__main__": layer("cli", third=""),
     "__init__": layer("", third=""),
 }

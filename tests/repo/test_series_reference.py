@@ -8,6 +8,7 @@ from pathlib import Path
 from ipsecmon.account.partition import TERMS
 from ipsecmon.agent.doctor import KINDS
 from ipsecmon.model import LINE_TERMS
+from ipsecmon.sinks import queue_points
 from ipsecmon.sinks.layer_points import LAYER_FIELDS
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
 from ipsecmon.sinks.tunnel_points import EVENT_KINDS, NUMBERS, OPTIONAL_NUMBERS
@@ -47,6 +48,11 @@ def test_every_field_of_an_agreement_is_documented() -> None:
 def test_every_number_of_a_tunnel_and_every_kind_of_event_is_documented() -> None:
     for name in (*NUMBERS, *OPTIONAL_NUMBERS, *EVENT_KINDS):
         assert f"`{name}`" in REFERENCE, name
+
+
+def test_every_number_of_a_queue_and_every_kind_of_change_is_documented() -> None:
+    for name in (*queue_points.NUMBERS, *queue_points.OPTIONAL_NUMBERS, *queue_points.CHANGE_KINDS):
+        assert f"| `{name}` |" in REFERENCE, name
 
 
 def test_every_term_of_the_line_is_documented() -> None:

@@ -9,7 +9,7 @@ import pytest
 from ipsecmon.sinks.influxdb import Config, Sink
 from tests.parts.servers import PASSWORD, USER, InfluxServer
 
-from .lab import batches, lines
+from .lab import batches
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +25,4 @@ def day(influxd: InfluxServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     for batch in batches():
         sink.send(batch)
     sink.stop()
-    influxd.write(lines(), name)
     return name

@@ -15,18 +15,24 @@ from ipsecmon.model import (
     Batch,
     CounterKey,
     Direction,
+    How,
     Increment,
+    Layer,
+    LayerIncrement,
+    LayerKey,
     LineCapacity,
     ObservationPoint,
     Pair,
+    PartIncrement,
     Reason,
     Reconciliation,
     SelfMeasurement,
     TunnelIncrement,
     TunnelKey,
 )
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
 
-__all__ = ["END_MS", "INTERVAL_S", "PARTS", "START_MS", "STEPS", "batches", "lines", "sent_octets"]
+__all__ = ["END_MS", "INTERVAL_S", "PARTS", "START_MS", "STEPS", "batches", "sent_octets"]
 
 INTERVAL_S = 60
 START_MS = 1_795_323_600_000  # 2026-11-22 05:00:00 UTC
@@ -69,15 +75,6 @@ def batches() -> Iterator[Batch]:
             yield _batch(days, step)
 
 
-def lines() -> bytes:
-    """Line protocol of what the sink does not write by itself."""
-    found = []
-    for days in DAYS_BEFORE:
-        found += [line for step in range(STEPS) for line in _step_lines(days, step)]
-        found += _events(days)
-    return "\n".join(found).encode()
-
-
 def _start_ns(days: int, step: int) -> int:
     return (START_MS // 1000 - days * 86_400 + step * INTERVAL_S) * _NS
 
@@ -107,7 +104,11 @@ def _batch(days: int, step: int) -> Batch:
         tuple(_tunnels(days, step)),
         (("XfrmInNoStates", 3), ("XfrmInStateSeqError", 1)) if step % 40 == 11 else (),
         tuple(_agreement(days, step)),
+        tuple(_layers(days, step)),
+        tuple(_parts(days, step)),
         capacities=tuple(LineCapacity(LINE, way, CAPACITY_BITS_PER_S) for way in _WAYS),
+        queues=tuple(_queues(days, step)),
+        events=tuple(_events(days, step)),
     )
 
 
@@ -197,54 +198,51 @@ def _about_itself(step: int) -> Iterator[SelfMeasurement]:
         yield SelfMeasurement("doctor", kind, 1)
 
 
-def _step_lines(days: int, step: int) -> Iterator[str]:
-    time_ns = _start_ns(days, step)
+def _parts(days: int, step: int) -> Iterator[PartIncrement]:
     for way in _WAYS:
-        octets = {name: sent_octets(name, way, days, step) for name in PARTS}
-        for name, part in octets.items():
-            tags = f"router={ROUTER},line={LINE},part={name},direction={way.value}"
-            yield f'part,{tags} octets={part}i,packets={part // 700}i,how="counted" {time_ns}'
-        for tunnel in TUNNELS:
-            volume = octets.get(tunnel, octets["nat-t"])
-            yield from _inside_lines(
-                f"router={ROUTER},tunnel={tunnel},direction={way.value}", volume, time_ns
-            )
-    yield from _qdisc_lines(days, step, time_ns)
+        for name in PARTS:
+            octets = sent_octets(name, way, days, step)
+            yield PartIncrement(LINE, name, way, octets, octets // 700, How.COUNTED)
 
 
-def _inside_lines(tags: str, octets: int, time_ns: int) -> Iterator[str]:
-    for layer, share in (("esp", 1.0), ("l2tp", 0.92), ("ip", 0.86)):
-        volume = round(octets * share)
-        yield f"layer,{tags},layer={layer} octets={volume}i,packets={volume // 600}i {time_ns}"
-    for number, warrior in enumerate(("ada@example.net", "ben@example.net", "192.0.2.33")):
-        volume = octets // (2 + number)
-        yield f"road_warrior,{tags},warrior={warrior} octets={volume}i,packets={volume // 600}i {time_ns}"
+def _layers(days: int, step: int) -> Iterator[LayerIncrement]:
+    for tunnel in TUNNELS:
+        for way in _WAYS:
+            octets = sent_octets(tunnel if tunnel in PARTS else "nat-t", way, days, step)
+            for layer, share in ((Layer.ESP, 1.0), (Layer.L2TP, 0.92)):
+                yield _layer(LayerKey(tunnel, layer, "", way), round(octets * share))
+            for number, warrior in enumerate(("ada@example.net", "ben@example.net", "192.0.2.33")):
+                yield _layer(LayerKey(tunnel, Layer.IP, warrior, way), round(octets * 0.86) // (2 + number))
 
 
-def _qdisc_lines(days: int, step: int, time_ns: int) -> Iterator[str]:
+def _layer(key: LayerKey, octets: int) -> LayerIncrement:
+    return LayerIncrement(key, octets, octets // 600)
+
+
+def _queues(days: int, step: int) -> Iterator[QueueIncrement]:
     changed = step >= _CHANGE and not days
-    for kind, handle, parent, share in (("htb", "1:", "root", 1.0), ("fq_codel", "10:", "1:10", 0.6)):
+    for names, share in ((("htb", "1:", "root"), 1.0), (("fq_codel", "10:", "1:10"), 0.6)):
         drops = round((3 if changed else 14) * share * (1 + math.sin(step / 9)))
         backlog = round((6_000 if changed else 30_000) * share * (1 + math.sin(step / 7)))
-        fields = {
-            "octets": round(5_000_000 * share),
-            "packets": 7000,
-            "drops": drops,
-            "overlimits": drops,
-            "backlog_octets": backlog,
-            "backlog_packets": backlog // 1000,
-            "requeues": 0,
-        }
-        tags = f"router={ROUTER},interface={NIC},kind={kind},handle={handle},parent={parent}"
-        yield f"qdisc,{tags} {','.join(f'{name}={value}i' for name, value in fields.items())} {time_ns}"
+        octets = round(5_000_000 * share)
+        yield QueueIncrement(
+            QueueKey(NIC, *names),
+            octets,
+            7000,
+            drops,
+            overlimits=drops,
+            backlog_octets=backlog,
+            backlog_packets=backlog // 1000,
+        )
 
 
-def _events(days: int) -> Iterator[str]:
-    for kind, step, text in (
-        ("qdisc-changed", _CHANGE, "eth1: fq_codel below htb, the VPN has 60 % of the line"),
-        ("rules-changed", 20, "our rules were put back"),
-        ("mark", 50, "maintenance at the provider"),
+def _events(days: int, step: int) -> Iterator[Event]:
+    start_ns = _start_ns(days, step)
+    for at, kind, text, interface in (
+        (_CHANGE, EventKind.QDISC_CHANGED, "eth1: fq_codel below htb, the VPN has 60 % of the line", NIC),
+        (20, EventKind.RULES_CHANGED, "rules: counter guests (wire) added", ""),
+        (35, EventKind.RULES_REPAIRED, "rules: ours were changed or removed, put back", ""),
+        (50, EventKind.MARK, "maintenance at the provider", ""),
     ):
-        time_ns = _start_ns(days, step)
-        end_ms = time_ns // 10**6 + INTERVAL_S * 1000
-        yield f'event,router={ROUTER},kind={kind} count=1i,text="{text}",end_ms={end_ms}i {time_ns}'
+        if at == step:
+            yield Event(kind, start_ns, start_ns + INTERVAL_S * _NS, text, interface)

@@ -294,3 +294,12 @@ def test_who_may_not_ask_is_told_why(agent: Agent) -> None:
     (agent.folder / SOCKET).chmod(0)
     with pytest.raises(SourceError, match="not allowed"):
         agent.serve(as_nobody)
+
+
+def test_a_verb_may_take_more_than_its_name(tmp_path: Path) -> None:
+    made = Agent(tmp_path)
+    made.control._requests = {"mark": lambda asked, reply: reply({"said": asked["text"]})}
+    assert (
+        made.serve(lambda: ask(tmp_path, "mark", text="größer als x" * 100))["said"] == "größer als x" * 100
+    )
+    made.stop()

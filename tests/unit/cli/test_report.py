@@ -65,6 +65,7 @@ def test_json_keeps_its_contract(store: Path, config_file: Path) -> None:
         "note": "",
         "clock_steps": [],
         "rules_gone": [],
+        "events": [],
         "counters": None,
         "lines": [],
         "interfaces": [{"name": "wan0", "direction": "in", "octets": 6840, "frames": 60}],

@@ -21,6 +21,7 @@ from ipsecmon.model import (
     SelfMeasurement,
     TunnelIncrement,
 )
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
 from ipsecmon.store.codec import decode_batch, encode_batch
 from tests.unit.store.store_cases import PARENT_IN, PARENT_OUT, VPN, WEB
 
@@ -151,7 +152,7 @@ PART = ["T1", "esp", "in", 1000, 10, "counted"]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [], [], [], []],
         ["gw", 10, 20, [], [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
         ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
@@ -190,3 +191,41 @@ def test_json_that_is_no_batch_is_refused(broken: object) -> None:
 def test_hostile_text_is_refused(hostile: str) -> None:
     with pytest.raises(DecodeError):
         decode_batch(hostile)
+
+
+QUEUE = QueueIncrement(QueueKey("wan0", "htb", "1:10", "1:1"), 1000, 10, drops=2, lends=4, backlog_packets=1)
+EVENT = Event(EventKind.QDISC_CHANGED, 5, 7, "wan0: …", "wan0", 2)
+WITH_QUEUES = replace(BATCH, queues=(QUEUE, QueueIncrement(QUEUE.key, 1)), events=(EVENT,))
+
+
+def test_queues_and_events_come_back_as_they_were() -> None:
+    text = encode_batch(WITH_QUEUES)
+    assert text.startswith(TEXT[:-1] + ',[],[],[],[],[],[],[["wan0","htb","1:10","1:1",1000,10,2,')
+    assert decode_batch(text) == WITH_QUEUES
+    both = replace(WITH_QUEUES, tunnels=WITH_TUNNELS.tunnels, xfrm_errors=WITH_TUNNELS.xfrm_errors)
+    assert decode_batch(encode_batch(both)) == both
+
+
+@pytest.mark.parametrize(
+    ("queue", "event"),
+    [
+        (["wan0", "htb", "1:10"], None),
+        (["wan0", "htb", "1:10", "1:1", *range(99)], None),
+        (["wan0", "htb", "1:10", 7], None),
+        (["wan0", "htb", "1:10", "1:1", None], None),
+        (["wan0", "htb", "1:10", "1:1", 1.5], None),
+        (None, ["mark", 1, 2, "text", ""]),
+        (None, ["marked", 1, 2, "text", "", 1]),
+        (None, ["mark", True, 2, "text", "", 1]),
+        (None, "mark"),
+    ],
+)
+def test_a_broken_queue_or_event_is_refused(queue: object, event: object) -> None:
+    document = [
+        *json.loads(TEXT),
+        *([] for _ in range(6)),
+        [queue] if queue else [],
+        [event] if event else [],
+    ]
+    with pytest.raises(DecodeError):
+        decode_batch(json.dumps(document))
