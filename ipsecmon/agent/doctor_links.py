@@ -34,7 +34,8 @@ def _below(link: Any, links: Sequence[Any]) -> Iterator[str]:
     index = link["index"]
     is_here = link.get_attr("IFLA_LINK_NETNSID") is None  # else the number is another namespace's
     for other in links:
-        is_link = is_here and other["index"] == link.get_attr("IFLA_LINK") != index
+        is_pair = other.get_attr("IFLA_LINK") == index  # the two ends of a veth are each other's link
+        is_link = is_here and other["index"] == link.get_attr("IFLA_LINK") != index and not is_pair
         if is_link or other.get_attr("IFLA_MASTER") == index:
             yield from _below(other, links)
 

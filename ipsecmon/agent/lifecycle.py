@@ -352,13 +352,14 @@ class Agent:
             )
             reply({"error": str(error)})
             return
-        self._note_rules()
+        self._note_change()
         self._counts.add("agent", "reloads")
         self._wait_for_boundary()
         _logger.info("config reloaded %s", "; ".join(changed) or "nothing has changed")
         reply({"file": str(self._wired.file), "changed": changed})
 
-    def _note_rules(self) -> None:
+    def _note_change(self) -> None:
+        self._wired.queues.follow()
         with contextlib.suppress(StoreError):  # told after the next reload, or at the next start
             self._wired.rule_watch.look(self._wired.plan)
 

@@ -104,6 +104,11 @@ class QueueMeter:
         self._configured = _decode(saved)
         self._look(store.last_end_ns(), is_old=True)
 
+    def follow(self) -> None:
+        """The line may have other interfaces now: a new one is compared from here on."""
+        if not set(self._names()) <= set(self._configured):
+            self._look(self._clock.now().wall_ns)
+
     def hear(self) -> None:
         """Something was told: take the last words in, and look at the configuration soon."""
         news = self._take_news()

@@ -30,9 +30,9 @@ def mark_command(text: str, at: Optional[str], end: Optional[str], config_file: 
 
     Times are of the local time zone. Without a running agent it waits in the store for the next one.
     """
-    start_ns = parse_moment("--at", at) if at is not None else None
+    start_ns = parse_moment("--at", at) if at is not None else SystemClock().now().wall_ns
     end_ns = parse_moment("--end", end) if end is not None else None
-    _check(text, start_ns, end_ns)
+    _check(text, start_ns, end_ns, "later than --at" if at is not None else "and --at TIME too")
     config = load(config_file)
     folder = Path(config.store.path)
     try:
@@ -42,28 +42,26 @@ def mark_command(text: str, at: Optional[str], end: Optional[str], config_file: 
     click.echo(event_line(kept))
 
 
-def _check(text: str, start_ns: Optional[int], end_ns: Optional[int]) -> None:
+def _check(text: str, start_ns: int, end_ns: Optional[int], wanted: str) -> None:
     if not event_text(text):
         raise click.BadParameter("is empty: say in a few words what happened", param_hint="TEXT")
     if len(text) > MAX_EVENT_TEXT:
         raise click.BadParameter(
             f"is longer than {MAX_EVENT_TEXT} characters: say it shorter", param_hint="TEXT"
         )
-    if end_ns is not None and end_ns < (SystemClock().now().wall_ns if start_ns is None else start_ns):
-        raise click.BadParameter("is before it began: write --at TIME too", param_hint="--end")
+    if end_ns is not None and end_ns < start_ns:
+        raise click.BadParameter(f"is before it began: write it {wanted}", param_hint="--end")
 
 
 def _mark_without_agent(
-    config: Config, folder: Path, text: str, start_ns: Optional[int], end_ns: Optional[int]
+    config: Config, folder: Path, text: str, start_ns: int, end_ns: Optional[int]
 ) -> dict[str, Any]:
     """Straight into the store, whose lock keeps an agent from starting meanwhile."""
     events(folder, 0, 1)  # says it where there is no store
-    now = SystemClock().now()
     store = Store(folder, config.interval_s, config.store.retention_s, max_octets=config.store.max_octets)
-    store.start(now)
+    store.start(SystemClock().now())
     try:
-        start = now.wall_ns if start_ns is None else start_ns
-        end = start if end_ns is None else end_ns
-        return describe_event(store.add_event(Event(EventKind.MARK, start, end, event_text(text))))
+        end_ns = start_ns if end_ns is None else end_ns
+        return describe_event(store.add_event(Event(EventKind.MARK, start_ns, end_ns, event_text(text))))
     finally:
         store.stop()

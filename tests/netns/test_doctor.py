@@ -98,3 +98,9 @@ def test_members_of_a_bridge_and_what_a_virtual_interface_stands_on_are_below(to
     topology.ip("router", "link add link wan0 name mv9 type macvlan\n")
     with in_namespace(topology.name("router")):
         assert read_lower(["mv9", "br9"]) == {"mv9": ["mv9", "wan0"], "br9": ["br9", "lan0"]}
+
+
+def test_both_ends_of_a_veth_in_one_namespace_are_not_below_each_other(topology: Topology) -> None:
+    topology.ip("router", "link add ve8 type veth peer name ve9\n")
+    with in_namespace(topology.name("router")):
+        assert read_lower(["ve8", "ve9"]) == {"ve8": ["ve8"], "ve9": ["ve9"]}

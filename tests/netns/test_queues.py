@@ -190,6 +190,30 @@ def test_a_changed_qdisc_is_one_event_in_store_and_sink(
     assert len(lines) == 2
 
 
+def test_queues_and_changes_of_every_line_and_each_of_its_interfaces_are_told(
+    topology: Topology, agent: Agent
+) -> None:
+    """Also of a line that a reload adds."""
+    agent.configure(line={"name": "T1", "interface": ["wan0", "lan0"]})
+    for name in ("wan0", "lan0", "lo"):
+        tc(topology, TBF.replace("wan0", name))
+    agent.start()
+    send(topology, 100)
+    exchange_udp(topology, "inet", "lan", LAN, packets=70, rate=5000)
+    lines = [{"name": "T1", "interface": ["wan0", "lan0"]}, {"name": "T2", "interface": "lo"}]
+    agent.configure(line=lines)
+    agent.call("reload")
+    before = len(events(agent))
+    for name in ("wan0", "lan0", "lo"):
+        tc(topology, TBF.replace("wan0", name).replace("100mbit", "50mbit"))
+    changes = awaited(agent, before + 3)[before:]
+
+    assert sums(agent)["9:"]["packets"] == 100 and sums(agent, "lan0")["9:"]["packets"] == 70
+    assert sorted((one["interface"], one["text"]) for one in changes) == [
+        (name, f"{name}: qdisc tbf 9: at root rate 100Mbit -> 50Mbit") for name in ("lan0", "lo", "wan0")
+    ]
+
+
 def test_what_is_added_again_in_the_same_way_is_no_change(topology: Topology, agent: Agent) -> None:
     tc(topology, HTB)
     agent.start()

@@ -31,6 +31,7 @@ class Source:
 
     def __init__(self) -> None:
         self.rate: Optional[str] = "1Mbit"
+        self.interfaces = ["wan0"]
         self.packets = 0
         self.news = TcNews()
         self.error = ""
@@ -49,7 +50,7 @@ class Source:
     def configuration(self, names: Sequence[str]) -> dict[str, list[QueueConfig]]:
         if self.error:
             raise SourceError(self.error)
-        return {} if self.rate is None else {"wan0": [tbf(self.rate)]}
+        return {} if self.rate is None else {name: [tbf(self.rate)] for name in names}
 
 
 class Run:
@@ -64,7 +65,7 @@ class Run:
         self.store.start(clock.now())
         self.timers: list[tuple[int, Callable[[], object]]] = []
         self.journal = Journal(self.store, clock, self.counts)
-        self.meter = QueueMeter(source, lambda: ["wan0"], self.journal, self.counts, clock)
+        self.meter = QueueMeter(source, lambda: source.interfaces, self.journal, self.counts, clock)
         self.meter.start(self.store, lambda at_ns, call: self.timers.append((at_ns, call)))
 
     def change(self, rate: str) -> None:
@@ -128,6 +129,19 @@ def test_a_change_while_no_agent_ran_is_found_and_told_once(run: Run) -> None:
     (event,) = second.told()
     assert event.text == "wan0: qdisc tbf 9: at root rate 1Mbit -> 2Mbit (while no agent ran)"
     assert len(again(second).told()) == 1
+
+
+def test_an_interface_that_the_line_gets_is_compared_from_then_on(run: Run) -> None:
+    run.source.interfaces = ["wan0", "wan1"]
+    run.meter.follow()
+    assert run.told() == []
+    run.change("2Mbit")
+    run.run_to(SETTLE_NS)
+    rate = "qdisc tbf 9: at root rate 1Mbit -> 2Mbit"
+    assert [(one.interface, one.text) for one in run.told()] == [
+        ("wan0", f"wan0: {rate}"),
+        ("wan1", f"wan1: {rate}"),
+    ]
 
 
 def test_an_interface_that_is_away_is_compared_when_it_is_back(run: Run) -> None:

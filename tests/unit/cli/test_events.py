@@ -58,8 +58,8 @@ def test_without_events_that_is_said(config_file: Path) -> None:
         (["\x1b\n"], "is empty"),
         (["x" * (MAX_EVENT_TEXT + 1)], "say it shorter"),
         (["x", "--at", "yesterday"], "is not a time"),
-        (["x", "--end", "2020-01-01"], "write --at TIME too"),
-        (["x", "--at", "2026-01-02", "--end", "2026-01-01"], "before it began"),
+        (["x", "--end", "2020-01-01"], "--at TIME too"),
+        (["x", "--at", "2026-01-02", "--end", "2026-01-01"], "later than --at"),
     ],
 )
 def test_a_mark_that_makes_no_sense_is_refused(config_file: Path, arguments: list[str], said: str) -> None:
