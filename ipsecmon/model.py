@@ -69,7 +69,7 @@ class ObservationPoint(str, enum.Enum):
     IP = "ip"  # innermost: IP packets in a tunnel's GRE or L2TP, by the interfaces of these
     NIC = "nic"  # the interface's own counter: octets with link headers, packets are frames
     # Why the interface says something else than the parts: LINE_TERMS, by the interface's name.
-    LINK_HEADERS = "link-headers"  # of its frames, as many as it counts
+    LINK_HEADERS = "link-headers"  # as the interface counts them, and frames of which that is known
     FRAGMENT_HEADERS = "fragment-headers"  # octets that fragmenting added, and frames more
     QDISC_DROPS = "qdisc-drops"  # packets only
     DROPPED_BEFORE_RULES = "dropped-before-rules"  # packets only, at most
@@ -145,7 +145,7 @@ class Reason(str, enum.Enum):
     NON_IP = "non-ip"  # frames that no rule sees: ARP, PPP control, or headers of merged packets
     QDISC_DROPS = "qdisc-drops"  # dropped by the queue behind the rules, which tells packets only
     DROPPED = "dropped-before-rules"  # dropped by the interface, or broken
-    LINK_HEADERS = "link-headers"  # of a length that is not known yet
+    LINK_HEADERS = "link-headers"  # of a length that is not known
     RULES_GONE = "rules-gone"  # our rules did not stand all the time
     DERIVED = "derived"  # a part of the second meter was made of the first one
 

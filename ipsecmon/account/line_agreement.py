@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ipsecmon.account.partition import Agreement, Identity, Volume, header_octets, identify, summed
+from ipsecmon.account.partition import Agreement, Identity, Volume, identify, summed
 from ipsecmon.model import (
     LINE_TERMS,
     CounterKey,
@@ -27,7 +27,7 @@ __all__ = ["Outside", "Said", "outside_of", "reconcile_lines", "volumes_of"]
 Said = Mapping[ObservationPoint, Volume]
 _WAYS = (Direction.IN, Direction.OUT)
 _NIC, _WIRE = ObservationPoint.NIC, ObservationPoint.WIRE
-_LINK, _SKEW = ObservationPoint.LINK_HEADERS, ObservationPoint.READ_SKEW
+_SKEW = ObservationPoint.READ_SKEW
 _OF_THE_MACHINE = ObservationPoint.FRAGMENT_HEADERS  # IPv4's are, so every interface says the same
 _LARGEST = 1500  # octets of a packet that falls between two readings, unless the mean is larger
 _REASONS = {
@@ -49,20 +49,14 @@ class Outside(NamedTuple):
 
 
 def outside_of(interfaces: Sequence[str], way: Direction, volumes: Mapping[CounterKey, Volume]) -> Outside:
-    """The sum over interfaces. Link headers of an unknown length on one of them make those of all unknown."""
-    nics = {name: volumes.get(CounterKey(name, way, _NIC), Volume()) for name in interfaces}
+    """The sum over interfaces; of link headers, over as many frames as they are known of."""
+    nic = summed(volumes.get(CounterKey(name, way, _NIC), Volume()) for name in interfaces)
     said: dict[ObservationPoint, Volume] = {}
-    for point in LINE_TERMS - {_LINK}:
+    for point in LINE_TERMS:
         there = [volumes[key] for name in interfaces if (key := CounterKey(name, way, point)) in volumes]
         if there:
             said[point] = max(there) if point is _OF_THE_MACHINE else summed(there)
-    headers = {name: volumes.get(CounterKey(name, way, _LINK), Volume()) for name in interfaces}
-    if all(headers[name].packets or not nics[name].packets for name in interfaces):
-        said[_LINK] = Volume(
-            sum(header_octets(nics[name], headers[name]) for name in interfaces),
-            sum(nic.packets for nic in nics.values()),
-        )
-    return Outside(summed(nics.values()), said)
+    return Outside(nic, said)
 
 
 def reconcile_lines(

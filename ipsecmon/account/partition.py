@@ -16,13 +16,14 @@ from typing import NamedTuple, Optional
 
 from ipsecmon.model import ObservationPoint
 
-__all__ = ["TERMS", "Agreement", "Identity", "Volume", "header_octets", "identify", "less", "summed"]
+__all__ = ["TERMS", "Agreement", "Identity", "Volume", "identify", "less", "summed"]
 
 LARGEST_PACKET = 1500  # octets in one frame of an Internet line
 SMALLEST_PACKET = 20
 # Octets of a frame that rules do not see, on average: ARP, PPP control, LLDP and headers of merged packets
 # keep to it; packets that rules have missed do not, and are a disagreement.
 LARGEST_UNSEEN = 256
+ETHERNET_HEADER = 14  # where the kernel counts link headers at all
 LARGEST_LINK_HEADER = 18  # Ethernet with one VLAN tag
 
 TERMS = (
@@ -80,8 +81,25 @@ class Identity:
 
 
 def identify(nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume]) -> Identity:
-    """nic: packets are frames. parts: their sum. said: what was read of the terms; a missing one is 0."""
-    headers = _link_headers(nic, said.get(ObservationPoint.LINK_HEADERS, Volume()))
+    """nic: packets are frames. parts: their sum. said: what was read of the terms; a missing one is 0.
+
+    Link headers are said of as many frames as they are known of. The others have one of the kernel's two
+    lengths each: where all of one length close the identity to the octet, they are of that one.
+    """
+    known = said.get(ObservationPoint.LINK_HEADERS, Volume())
+    others = nic.packets - known.packets
+    if others > 0:
+        for length in (ETHERNET_HEADER, 0):
+            octets = known.octets + others * length
+            found = _identified(nic, parts, said, _Term(octets, octets, octets))
+            if found.agreement is Agreement.AGREE:
+                return found
+    return _identified(nic, parts, said, _link_headers(known, others))
+
+
+def _identified(
+    nic: Volume, parts: Volume, said: Mapping[ObservationPoint, Volume], headers: _Term
+) -> Identity:
     drops = said.get(ObservationPoint.QDISC_DROPS, Volume())
     fragmented = said.get(ObservationPoint.FRAGMENT_HEADERS, Volume())
     over = Volume(
@@ -157,12 +175,12 @@ def _reasons(
     return (beyond, *words)
 
 
-def _link_headers(nic: Volume, said: Volume) -> _Term:
-    if nic.packets and not said.packets:
-        reason = "the length of the link's headers is not known yet"
-        return _Term(None, 0, nic.packets * LARGEST_LINK_HEADER, reason)
-    octets = header_octets(nic, said)
-    return _Term(octets, octets, octets)
+def _link_headers(known: Volume, others: int) -> _Term:
+    """others: frames of which it is not known."""
+    if others <= 0:
+        return _Term(known.octets, known.octets, known.octets)
+    reason = f"the link headers of {_number(others, 'frame')} are not known: between none and a VLAN's"
+    return _Term(None, known.octets, known.octets + others * LARGEST_LINK_HEADER, reason)
 
 
 def _fragments(over: Volume, said: Volume) -> tuple[_Term, int]:
@@ -235,13 +253,6 @@ def _gone(said: Volume) -> _Term:
         return _Term(0, 0, 0)
     what = f"{said.octets:,} octets in {_number(said.packets, 'frame')} at most"
     return _Term(None, 0, said.octets, f"our rules did not stand all the time: {what} are in no part")
-
-
-def header_octets(nic: Volume, said: Volume) -> int:
-    """Link headers of nic's frames. said may be of a part of the time, and then tells the length of one."""
-    if said.packets == nic.packets:
-        return said.octets
-    return nic.packets * (said.octets // said.packets) if said.packets else 0
 
 
 def summed(volumes: Iterable[Volume]) -> Volume:

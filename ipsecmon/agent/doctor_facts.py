@@ -154,7 +154,8 @@ class AgentFacts:
 class Facts:
     """ranges: of NFLOG groups, inclusive. has_tunnels: whether the config names any.
 
-    lower: by interface of the line, it and what is below it (of a bond, a VLAN). gro: by interface.
+    lower: by interface of the line, it and what is below it (of a bond, a VLAN). gro: by
+    interface of these. gro_beside: others that are up and have it on.
     modules: of the kernel, loaded or built in. owners: NFLOG group to netlink port. ingress: by interface.
     last_hour: tunnels, from the store. tags: whether our rules write nfmarks, if nothing overlaps their mask;
     nfmark_uses: what does, a sentence each. lacking: what our nft rules need and this kernel refuses.
@@ -168,6 +169,7 @@ class Facts:
     release: str
     lower: Fact[Mapping[str, Sequence[str]]]
     gro: Fact[Mapping[str, bool]]
+    gro_beside: Fact[Sequence[str]]
     modules: Fact[frozenset[str]]
     ruleset: Fact[Ruleset]
     owners: Fact[Mapping[int, int]]

@@ -26,6 +26,16 @@ def _esp_offload(facts: Facts) -> Iterator[Seen]:
     yield Seen(severity, f"{_words(loaded)} is there, and GRO is on: {_words(merging)}")
 
 
+def _gro_merges(facts: Facts) -> Iterator[Seen]:
+    """A note: it is so by default on most routers, and the agent tells what is missing."""
+    merging = sorted(name for name, is_on in known(facts.gro).items() if is_on)
+    others = known(facts.gro_beside)
+    told = [f"what the line's {_words(merging)} receives"] if merging else []
+    told += [f"what {_words(list(others))} receives, where it goes on to the line"] if others else []
+    if told:
+        yield Seen(Severity.NOTE, f"GRO merges packets before rules count them: {'; '.join(told)}")
+
+
 def _sa_offload(facts: Facts) -> Iterator[Seen]:
     offloaded = Offloaded(*known(facts.agent).offloaded)
     if offloaded.inbound or offloaded.full:
@@ -95,6 +105,14 @@ KERNEL_CHECKS = (
         "ethtool -K INTERFACE gro off, or unload the module (modprobe -r esp4_offload) and leave IKE's "
         "offload off",
         _esp_offload,
+    ),
+    Check(
+        "gro-merges",
+        "packets and octets of rules: of merged TCP they count one packet with one header (of bulk transfers "
+        "a tenth of the packets, 3 % too few octets). SA counters, ESP and the interface stay right, and the "
+        "agent explains to the octet what is missing",
+        "leave it, as it saves CPU; or, where packets of rules must be right, ethtool -K INTERFACE gro off",
+        _gro_merges,
     ),
     Check(
         "sa-offload",

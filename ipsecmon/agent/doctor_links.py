@@ -15,9 +15,10 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ipsecmon.agent.doctor_facts import PathMtu
 from ipsecmon.errors import SourceError
 
-__all__ = ["read_gro", "read_lower", "read_path_mtus"]
+__all__ = ["read_gro", "read_gro_beside", "read_lower", "read_path_mtus"]
 
 _UNICAST = 1  # RTN_UNICAST, linux/rtnetlink.h
+_UP, _LOOPBACK = 0x1, 0x8  # IFF_*, linux/if.h
 
 
 def read_lower(names: Sequence[str]) -> Mapping[str, Sequence[str]]:
@@ -43,6 +44,15 @@ def _below(link: Any, links: Sequence[Any]) -> Iterator[str]:
 def read_gro(names: Sequence[str]) -> Mapping[str, bool]:
     """Whether each interface merges what it receives. Raises SourceError."""
     return {name: _has_gro(name) for name in names}
+
+
+def read_gro_beside(names: Iterable[str]) -> list[str]:
+    """Interfaces that are up, merge what they receive, and are none of these. Raises SourceError."""
+    with _route() as route:
+        links = list(route.get_links())
+    ups = [link for link in links if link["flags"] & _UP and not link["flags"] & _LOOPBACK]
+    others = {str(link.get_attr("IFLA_IFNAME")) for link in ups}.difference(names)
+    return sorted(filter(_has_gro, others))
 
 
 def _has_gro(name: str) -> bool:

@@ -16,7 +16,7 @@ from ipsecmon.agent.doctor_clock import is_clock_synchronised
 from ipsecmon.agent.doctor_facts import AgentFacts, Fact, Facts, Ruleset, Unread, known
 from ipsecmon.agent.doctor_ingress import list_filters
 from ipsecmon.agent.doctor_legacy import list_legacy
-from ipsecmon.agent.doctor_links import read_gro, read_lower, read_path_mtus
+from ipsecmon.agent.doctor_links import read_gro, read_gro_beside, read_lower, read_path_mtus
 from ipsecmon.agent.doctor_nft import is_net_admin, list_ruleset
 from ipsecmon.agent.doctor_others import read_wishes
 from ipsecmon.agent.doctor_probe import lacking
@@ -60,7 +60,8 @@ def read_facts(config: Config, agent: Fact[AgentFacts], folder: Path) -> Facts:
         is_managed=is_managed,
         release=os.uname().release,
         lower=lower,
-        gro=_tried(lambda: read_gro([name for found in known(lower).values() for name in found])),
+        gro=_tried(lambda: read_gro(_all(known(lower)))),
+        gro_beside=_tried(lambda: read_gro_beside(_all(known(lower)))),
         modules=_tried(read_modules),
         ruleset=_tried(_ruleset),
         owners=_tried(read_owners),
@@ -99,6 +100,10 @@ def count_fragments() -> Fragments:
         four.get("FragCreates", 0) + six.get("Ip6FragCreates", 0),
         four.get("FragFails", 0) + six.get("Ip6FragFails", 0),
     )
+
+
+def _all(lower: Mapping[str, Sequence[str]]) -> list[str]:
+    return [name for names in lower.values() for name in names]
 
 
 def _ruleset() -> Ruleset:

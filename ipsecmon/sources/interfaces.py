@@ -90,7 +90,7 @@ class InterfaceSource:
     def _read(self, name: str, root: Optional[RootQueue]) -> list[Reading]:
         link = self._link(name)
         nic = self._nic(name, link)
-        return [*nic, *self._terms.read(name, link, nic[0].birth, root)] if nic else []
+        return [*nic, *self._terms.read(self._route, name, link, nic[0].birth, root)] if nic else []
 
     def _nic(self, name: str, link: Any) -> list[Reading]:
         if link is None:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
-
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 from ipsecmon.sources.tc import RootQueue
+from ipsecmon.sources.veth import framed_in, framed_out
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
 __all__ = ["LineTerms", "link_headers"]
@@ -49,27 +48,39 @@ class LineTerms:
     def __init__(self) -> None:
         self.waiting: dict[str, tuple[int, int]] = {}
         self._most: dict[CounterKey, tuple[int, int]] = {}
+        self._headers: dict[CounterKey, Reading] = {}
 
-    def read(self, name: str, link: Any, birth: str, root: Optional[RootQueue]) -> list[Reading]:
+    def read(self, route: Any, name: str, link: Any, birth: str, root: Optional[RootQueue]) -> list[Reading]:
         """birth: of the interface's own counters. root: None where there is no queue."""
         four, six = _ipv4(), _ipv6(name)
         return [
-            *self._link_headers(name, link, birth),
+            *self._link_headers(route, name, link, birth),
             *self._fragment_headers(name, birth, four, six),
             *self._dropped(name, link, birth, four, six),
             *self._qdisc_drops(name, birth, root),
         ]
 
-    def _link_headers(self, name: str, link: Any, birth: str) -> Iterator[Reading]:
+    def _link_headers(self, route: Any, name: str, link: Any, birth: str) -> Iterator[Reading]:
+        if _kind(link) == "veth":
+            yield from self._veth_headers(route, name, link, birth)
+            return
         stats = link.get_attr("IFLA_STATS64")
-        headers = link_headers(link)
-        is_veth = _kind(link) == "veth"
-        if is_veth and _has_gro(name):  # then it counts what comes in behind the header (drivers/net/veth.c)
-            headers = headers._replace(inbound=0)
-        for way, frames, header in zip((_IN, _OUT), ("rx_packets", "tx_packets"), headers):
+        for way, frames, header in zip((_IN, _OUT), ("rx_packets", "tx_packets"), link_headers(link)):
             key = CounterKey(name, way, ObservationPoint.LINK_HEADERS)
-            life = f"{birth}/{header}" if is_veth else birth  # somebody may change it
-            yield Reading(key, stats[frames] * header, stats[frames], life, from_zero=not is_veth)
+            yield Reading(key, stats[frames] * header, stats[frames], birth)
+
+    def _veth_headers(self, route: Any, name: str, link: Any, birth: str) -> Iterator[Reading]:
+        """Packets are the frames of which it is known. What comes in between two numbers of one frame is
+        missing in octets until the next reading, and must not make them fall."""
+        framed = (framed_in(name, link.get_attr("IFLA_STATS64")), framed_out(route, name, link))
+        for way, one in zip((_IN, _OUT), framed):
+            key = CounterKey(name, way, ObservationPoint.LINK_HEADERS)
+            life = f"{birth}/{one.why}" if one.why else birth
+            before = self._headers.get(key)
+            least = before.octets if before is not None and before.birth == life else 0
+            octets = max(least, one.with_header * _ETHERNET_HEADER)
+            self._headers[key] = Reading(key, octets, one.frames, life, from_zero=not one.why)
+            yield self._headers[key]
 
     def _fragment_headers(self, name: str, birth: str, four: _Snmp, six: _Snmp) -> Iterator[Reading]:
         point = ObservationPoint.FRAGMENT_HEADERS
@@ -110,31 +121,3 @@ class LineTerms:
 def _kind(link: Any) -> str:
     info = link.get_attr("IFLA_LINKINFO")
     return str(info.get_attr("IFLA_INFO_KIND")) if info else ""
-
-
-def _has_gro(name: str) -> bool:
-    """Whether packets that come in are merged; not, where the driver does not tell."""
-    asked = IoctlEthtool(name)
-    try:
-        return bool(asked.get_features().is_active("rx-gro"))
-    except (NoSuchDevice, NotSupportedError, OSError, KeyError):
-        return False
-    finally:
-        asked.close()
-
-
-def _ipv4() -> _Snmp:
-    return _read("snmp", decode_snmp)
-
-
-def _ipv6(name: str) -> _Snmp:
-    """Nothing where the interface has no IPv6."""
-    return _read(f"dev_snmp6/{name}", decode_snmp6)
-
-
-def _read(file: str, decode: Callable[[str], _Snmp]) -> _Snmp:
-    """What cannot be read is no reason to count nothing else: it is missing in the terms."""
-    try:
-        return decode((_PROC / file).read_text())
-    except (OSError, DecodeError):
-        return {}

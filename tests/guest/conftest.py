@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guest.head_office import COUNTERS as OFFICE_COUNTERS
-from tests.guest.head_office import HeadOffice, head_office
+from tests.guest.head_office import HeadOffice, accounted, head_office
 from tests.guest.line_meter import LineMeter
 from tests.guest.rekeys import Rekeyer, rekeying
 from tests.guest.sites import Sites
@@ -72,12 +71,8 @@ def office() -> Iterator[HeadOffice]:
 @pytest.fixture(scope="module")
 def office_agent(office: HeadOffice, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """What it says of the office's line is of this module: its words are of all that it has counted."""
-    settings = {"interval": "10s", "counters": OFFICE_COUNTERS}
-    agent = Agent(office, tmp_path_factory.mktemp("office"), settings)
-    agent.start()
-    yield agent
-    agent.end()
-    office.run("router", "nft", "delete", "table", "inet", "ipsecmon")
+    with accounted(office, tmp_path_factory.mktemp("office")) as agent:
+        yield agent
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from tests.guest.routers import Transport, gre_link, l2tp_session
 from tests.guest.sites import BERLIN, NAT, QUIET, TO_WARRIOR, WARRIOR_LAN, NattPort, Sites, hold_natt_ports
 from tests.guest.topology import EspTunnel, add_esp_tunnel, delete_ipsec
 from tests.guest.wire_tap import add_wire, wait_for_silence
+from tests.netns.agent import Agent
 from tests.netns.topology import FAR, FAR6, FAR_LAN, LAN, WAN
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "HOSTS_OF",
     "HeadOffice",
     "TO_PARENT",
+    "accounted",
     "head_office",
     "road_warrior_calls",
     "tunnels_stand",
@@ -130,6 +132,18 @@ def head_office() -> Iterator[HeadOffice]:
         made.connect_sites()
         made.connect_rest()
         yield made
+
+
+@contextlib.contextmanager
+def accounted(office: HeadOffice, folder: Path) -> Iterator[Agent]:
+    """By an agent with a new store, whose rules go with it."""
+    agent = Agent(office, folder, {"interval": "10s", "counters": COUNTERS})
+    try:
+        agent.start()
+        yield agent
+    finally:
+        agent.end()
+        office.run("router", "nft", "delete", "table", "inet", "ipsecmon")
 
 
 @contextlib.contextmanager

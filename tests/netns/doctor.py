@@ -25,13 +25,21 @@ class Doctor:
 
     def ask(self) -> tuple[int, dict[str, dict[str, Any]]]:
         """Exit status, and the worst finding of each kind that is more than a note."""
+        status, findings = self._told()
+        worse = [one for one in findings if one["severity"] != "note" and one["kind"] != "clock"]
+        return status, {one["kind"]: one for one in reversed(worse)}
+
+    def notes(self) -> dict[str, str]:
+        """What each kind that is a note says."""
+        return {one["kind"]: one["what"] for one in self._told()[1] if one["severity"] == "note"}
+
+    def _told(self) -> tuple[int, list[dict[str, Any]]]:
         name = self.topology.name("router")
         argv = ["ip", "netns", "exec", name, *IPSECMON, "doctor", "--json", "-c", str(self.agent.config)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         told = json.loads(done.stdout)
         assert told["router"] == "lab", done.stderr
-        findings = [one for one in told["findings"] if one["severity"] != "note" and one["kind"] != "clock"]
-        return done.returncode, {one["kind"]: one for one in reversed(findings)}
+        return done.returncode, told["findings"]
 
     def kinds(self) -> dict[str, str]:
         """Kind and severity; the clock is this machine's and nobody's to set."""

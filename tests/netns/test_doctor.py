@@ -31,6 +31,16 @@ def test_a_silent_router_has_no_finding_of_its_own(doctor: Doctor) -> None:
     assert doctor.kinds() == {}
 
 
+def test_gro_is_a_note_before_anything_was_merged(doctor: Doctor) -> None:
+    assert "gro-merges" not in doctor.notes()
+    doctor.topology.run("router", "ethtool", "-K", "lan0", "gro", "on")
+    assert doctor.notes()["gro-merges"].endswith(": what lan0 receives, where it goes on to the line")
+    doctor.topology.run("router", "ethtool", "-K", "wan0", "gro", "on")
+
+    assert "what the line's wan0 receives; what lan0 receives" in doctor.notes()["gro-merges"]
+    assert doctor.kinds() == {}
+
+
 def test_a_rule_of_others_with_threshold_1_is_found(doctor: Doctor) -> None:
     doctor.nft(LOG_RULE)
 

@@ -70,6 +70,7 @@ def test_each_interface_of_a_line_has_its_own_link_headers(topology: Topology, a
     """A bridge counts none inbound, the Ethernet interface 14."""
     bridge = "link add up0 type bridge mcast_snooping 0\nlink set wan0 master up0\n"
     quiet = "link set up0 arp off multicast off addrgenmode none\nlink set up0 up\n"
+    topology.sysctl("router", net__ipv6__conf__default__disable_ipv6=1)  # no MLD reports of up0
     topology.ip("router", bridge + quiet + "addr add 192.0.2.1/24 dev up0\n")
     topology.neighbours("router", "up0", topology.link_address("inet", "eth0"), "192.0.2.2")
     topology.ip("inet", "addr add 192.0.2.2/24 dev eth0\n")

@@ -45,18 +45,31 @@ def test_a_ppp_link_has_no_headers() -> None:
     assert (found.agreement, found.terms["link-headers"]) == (Agreement.AGREE, 0)
 
 
-def test_headers_of_a_part_of_the_time_tell_the_length_of_all() -> None:
-    found = identify(Volume(114_000, 1_000), PARTS, {LINK: Volume(140, 10)})
+@pytest.mark.parametrize("length", [14, 0])
+def test_headers_of_a_length_that_closes_the_identity_are_of_that(length: int) -> None:
+    found = identify(Volume(100_000 + 140 + 990 * length, 1_000), PARTS, {LINK: Volume(140, 10)})
 
-    assert (found.agreement, found.terms["link-headers"]) == (Agreement.AGREE, 14_000)
+    assert (found.agreement, found.unexplained, found.bounds) == (Agreement.AGREE, 0, {})
+    assert found.terms["link-headers"] == 140 + 990 * length
 
 
-def test_headers_of_unknown_length_are_null_and_bounded() -> None:
-    found = identify(Volume(114_000, 1_000), PARTS, {})
+def test_headers_of_unknown_length_are_null_and_bounded_and_said() -> None:
+    """Some with, some without: no length of all closes it."""
+    found = identify(Volume(107_000, 1_000), PARTS, {LINK: Volume(140, 10)})
 
     assert found.terms["link-headers"] is None
-    assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 14_000)
+    assert (found.agreement, found.unexplained) == (Agreement.EXPLAINED, 7_000)
+    assert found.bounds["link-headers"] == (140, 140 + 990 * 18)
+    assert "the link headers of 990 frames are not known" in found.reasons[0]
     assert identify(Volume(200_000, 1_000), PARTS, {}).agreement is Agreement.DISAGREE
+    assert identify(Volume(100_139, 1_000), PARTS, {LINK: Volume(140, 10)}).agreement is Agreement.DISAGREE
+
+
+def test_with_headers_of_unknown_length_drops_of_the_queue_are_an_estimate() -> None:
+    found = identify(Volume(100_000 - 10_000 + 900 * 14, 900), PARTS, {DROPS: Volume(0, 100)})
+
+    assert (found.agreement, found.terms["link-headers"]) == (Agreement.EXPLAINED, None)
+    assert found.estimated == ("qdisc-drops",) and len(found.reasons) == 2
 
 
 def test_fragments_that_fit_to_octet_and_frame_are_exact() -> None:

@@ -35,12 +35,23 @@ def test_a_good_router_has_no_finding_and_every_kind_is_looked_for() -> None:
 def test_esp_offload_with_gro_is_wrong_where_sas_are_alive() -> None:
     loaded = frozenset(("esp4_offload", "esp4"))
 
-    assert kinds(modules=loaded) == [("esp-offload", "wrong")]
-    assert kinds(modules=loaded, agent=replace(AGENT, sas=0)) == [("esp-offload", "risk")]
-    assert kinds(modules=loaded, gro={"wan0": False}) == [("esp-offload", "note")]
-    assert kinds(modules=frozenset(("esp6_offload",)), gro={"wan0": False, "eth0": True}) == [
+    def with_gro(**facts: Any) -> list[tuple[str, str]]:
+        """Of this kind."""
+        return [one for one in kinds(**{"gro": {"wan0": True}, **facts}) if one[0] == "esp-offload"]
+
+    assert with_gro(modules=loaded) == [("esp-offload", "wrong")]
+    assert with_gro(modules=loaded, agent=replace(AGENT, sas=0)) == [("esp-offload", "risk")]
+    assert with_gro(modules=loaded, gro={"wan0": False}) == [("esp-offload", "note")]
+    assert with_gro(modules=frozenset(("esp6_offload",)), gro={"wan0": False, "eth0": True}) == [
         ("esp-offload", "wrong")
     ]
+
+
+def test_gro_is_a_note_that_says_which_packets_rules_count_as_one() -> None:
+    assert kinds(gro={"wan0": True}) == kinds(gro_beside=["lan0"]) == [("gro-merges", "note")]
+    (one,) = found(gro={"wan0": False, "eth1": True}, gro_beside=["dmz0", "lan0"])
+
+    assert "what the line's eth1 receives; what dmz0, lan0 receives, where it goes on" in one.what
 
 
 @pytest.mark.parametrize(
