@@ -6,6 +6,7 @@ the oldest, sends it, and acknowledges. The payload goes with its last delivery.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ipsecmon.store.schema import FILE, connect, transaction
 from ipsecmon.store.wal import check_wal
 
 __all__ = [
+    "GROUP_OCTETS",
     "MAX_SPOOL_BATCHES",
     "Backlog",
     "Spool",
@@ -34,7 +36,13 @@ __all__ = [
 # 23 days of 10 s: a far side that died before somebody's holidays. 20 counters need 0.3 GB of disk.
 MAX_SPOOL_BATCHES = 200_000
 
+GROUP_OCTETS = 256 * 2**10  # as they are stored: some 5,000 points, and some MB in memory
+
 _DROPPED = "spool_dropped:"  # + sink, in the table state
+_WAITING = (
+    "SELECT id, batch FROM delivery JOIN payload ON id = payload_id"
+    " WHERE sink = ? ORDER BY payload_id LIMIT ?"
+)
 
 
 @dataclass(frozen=True)
@@ -64,24 +72,37 @@ class Spool:
 
     def next_batch(self) -> Optional[tuple[int, Batch]]:
         """The oldest batch not acknowledged, and its number for ack(); None: all is acknowledged."""
-        with translated(self._file):
-            while True:
-                found = self._opened.execute(
-                    "SELECT id, batch FROM delivery JOIN payload ON id = payload_id"
-                    " WHERE sink = ? ORDER BY payload_id LIMIT 1",
-                    (self._sink,),
-                ).fetchone()
-                if found is None:
-                    return None
-                try:
-                    return found[0], decode_batch(found[1])
-                except DecodeError:  # can never be sent: drop it, or nothing after it ever will be
-                    self._take(found[0], dropped=1)
+        found = self.next_batches(1)
+        return found[0] if found else None
 
-    def ack(self, batch_id: int) -> None:
-        """The far side has it. Twice is as good as once."""
+    def next_batches(self, at_most: int) -> list[tuple[int, Batch]]:
+        """The oldest not acknowledged, in order, about GROUP_OCTETS of them together."""
+        found: list[tuple[int, Batch]] = []
         with translated(self._file):
-            self._take(batch_id, dropped=0)
+            for batch_id, text in self._texts(at_most):
+                try:
+                    found.append((batch_id, decode_batch(text)))
+                except DecodeError:  # can never be sent: drop it, or nothing after it ever will be
+                    self._take([batch_id], dropped=1)
+                    return found or self.next_batches(at_most)
+            return found
+
+    def _texts(self, at_most: int) -> list[tuple[int, str]]:
+        found = []
+        octets = 0
+        # closed: a SELECT that is left in the middle would keep the write-ahead log from its end
+        with contextlib.closing(self._opened.execute(_WAITING, (self._sink, at_most))) as rows:
+            for batch_id, text in rows:
+                found.append((batch_id, text))
+                octets += len(text)
+                if octets >= GROUP_OCTETS:
+                    break
+        return found
+
+    def ack(self, *batch_ids: int) -> None:
+        """The far side has them. Twice is as good as once."""
+        with translated(self._file):
+            self._take(batch_ids, dropped=0)
 
     def backlog(self) -> Backlog:
         with translated(self._file):
@@ -93,18 +114,19 @@ class Spool:
             raise StoreError(f"the spool of sink {self._sink} in {self._file} is not open")
         return self._connection
 
-    def _take(self, batch_id: int, dropped: int) -> None:
+    def _take(self, batch_ids: Sequence[int], dropped: int) -> None:
         connection = self._opened
         check_wal(connection, self._file)
         with transaction(connection):
-            connection.execute(
-                "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
-            )
-            connection.execute(
-                "DELETE FROM payload WHERE id = ?"
-                " AND NOT EXISTS (SELECT 1 FROM delivery WHERE payload_id = payload.id)",
-                (batch_id,),
-            )
+            for batch_id in batch_ids:
+                connection.execute(
+                    "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
+                )
+                connection.execute(
+                    "DELETE FROM payload WHERE id = ?"
+                    " AND NOT EXISTS (SELECT 1 FROM delivery WHERE payload_id = payload.id)",
+                    (batch_id,),
+                )
             if dropped:
                 _count_dropped(connection, self._sink, dropped)
 
