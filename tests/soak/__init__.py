@@ -1,0 +1,1 @@
+"""Real servers that are killed, frozen and restarted at random while everything is being written to them."""
