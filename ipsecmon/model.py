@@ -362,6 +362,8 @@ class Batch:
     start_ns is unique in a store's life (a clock that steps back does not repeat one), so
     (key, start_ns) can be written twice to a time series without counting twice.
     xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
+    resolution_s: 0; of sums over a whole span of history, which may be sent again, its length: such a
+    batch says nothing that its intervals did not say.
     """
 
     router: str
@@ -375,3 +377,4 @@ class Batch:
     layers: tuple[LayerIncrement, ...] = ()
     parts: tuple[PartIncrement, ...] = ()
     capacities: tuple[LineCapacity, ...] = ()
+    resolution_s: int = 0

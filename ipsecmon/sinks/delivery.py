@@ -182,7 +182,10 @@ class Delivery:
     def _deliver_some(self) -> bool:
         """As many as the sink takes at a time. False: there is none."""
         found = self._spool.next_batches(GROUP_BATCHES if isinstance(self._sink, BulkSink) else 1)
-        chosen = [select(batch, self._counters) for _, batch in found]
+        takes_hours = isinstance(self._sink, BulkSink)
+        chosen = [
+            select(batch, self._counters) for _, batch in found if takes_hours or not batch.resolution_s
+        ]
         self._send([batch for batch in chosen if not _is_empty(batch)])
         if found:
             self._spool.ack(*(batch_id for batch_id, _ in found))

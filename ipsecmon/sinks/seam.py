@@ -28,7 +28,10 @@ class Sink(Protocol):
 
 @runtime_checkable
 class BulkSink(Sink, Protocol):
-    """One that takes what has come together during an outage in fewer and larger pieces."""
+    """One that takes what has come together during an outage in fewer and larger pieces, and sums of hours.
+
+    It tells these from intervals (Batch.resolution_s); what adds up all that it gets must not have them.
+    """
 
     def send_all(self, batches: Sequence[Batch]) -> None:
         """As send() of one after the other; what it raises holds for all of them together."""

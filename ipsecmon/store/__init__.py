@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from ipsecmon.store.clock_steps import ClockStep
 from ipsecmon.store.history import RESOLUTIONS_S
+from ipsecmon.store.hours import HOUR_NS, hour_batches
+from ipsecmon.store.kept import first_kept_ns, kept_batches
 from ipsecmon.store.layers import LayerRow, layer_rows
 from ipsecmon.store.notices import StoreState
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
@@ -23,6 +25,7 @@ from ipsecmon.store.wal import WAL_MAX_OCTETS
 __all__ = [
     "ALL_PEERS",
     "DEFAULT_MAX_OCTETS",
+    "HOUR_NS",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
     "WAL_MAX_OCTETS",
@@ -38,6 +41,9 @@ __all__ = [
     "StoreState",
     "TunnelReport",
     "TunnelRow",
+    "first_kept_ns",
+    "hour_batches",
+    "kept_batches",
     "layer_rows",
     "report",
     "tunnel_report",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Optional
 
 import pytest
@@ -266,6 +267,21 @@ def test_a_sink_that_takes_many_gets_what_waits_in_one_piece_and_nothing_leaves_
     assert spool.waiting == []
     state = bench.delivery.state()
     assert (state.sent_batches, state.rejected_points) == (3, 6 * GROUP_BATCHES)
+
+
+@pytest.mark.parametrize(("kind", "sent"), [(memory.Sink, [0]), (GreedySink, [0, 3600])])
+def test_sums_of_hours_go_only_to_a_sink_that_tells_them_from_intervals(
+    kind: type[memory.Sink], sent: list[int]
+) -> None:
+    class WithHours(ListSpool):
+        def next_batches(self, at_most: int, /) -> list[tuple[int, Batch]]:
+            found = super().next_batches(at_most)
+            return [(number, replace(one, resolution_s=3600 * (number == 2))) for number, one in found]
+
+    sink, spool = kind(memory.Config()), WithHours(1, 2)
+    Bench(spool, sink).run()
+    assert [one.resolution_s for one in sink.batches] == sent
+    assert spool.waiting == []
 
 
 def test_stop_sends_what_is_there_once(sink: memory.Sink) -> None:

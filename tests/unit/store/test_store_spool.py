@@ -38,7 +38,8 @@ def test_an_empty_spool_has_no_batch(tmp_path: Path) -> None:
 
 def test_batches_come_in_order_and_as_they_were(tmp_path: Path) -> None:
     batches = [batch(10 * number) for number in (3, 1, 2)]
-    batches.append(Batch("gw", 1, 2, (), (SelfMeasurement("nflog", "truncated", -3),)))
+    own = (SelfMeasurement("nflog", "truncated", -3),)
+    batches.append(Batch("gw", T0_S * NS, T0_S * NS + 2, (), own))
     with opened(tmp_path) as store, spool_of(tmp_path, "influxdb") as spool:
         commit(store, *batches, sinks=("influxdb",))
         assert _drain(spool) == batches
