@@ -148,13 +148,12 @@ def test_a_server_that_was_lost_gets_everything_back(run: Run, influxd: InfluxSe
 
 
 def test_before_the_kept_intervals_there_are_hours_and_it_is_said(
-    run: Run, sent: Path, influxd: InfluxServer, database: str
+    run: Run, sent: Path, influxd: InfluxServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = everything(influxd, database)
+    monkeypatch.setattr(kept, "MAX_KEPT_BATCHES", 4)
     with opened(sent.parent / "store", interval_s=STEP_S) as store:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(kept, "MAX_KEPT_BATCHES", 4)
-            commit(store, *(interval(number) for number in range(INTERVALS, INTERVALS + 6)))
+        commit(store, *(interval(number) for number in range(INTERVALS, INTERVALS + 6)))
     delete(influxd, database, T0_NS, T0_NS + 3 * HOUR_NS)
     said = run(*DAY).output
     assert "of the time before there are only sums of hours" in said
