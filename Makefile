@@ -3,6 +3,7 @@
 # make bench-guest  what a poll of 2,000 and of 10,000 SAs costs, beside ip(8), in the guest (ARGS="2000")
 # make test-guest-qemu  smoke tests and one of ESP in Debian's own kernel, emulated: slow (ARGS="TEST...")
 # make fuzz    a million damaged inputs for each decoder, the config and names (ARGS="config --inputs 10000")
+# make soak    ten minutes of killed, frozen and restarted servers (ARGS="--seconds 3600 --seed 7")
 # make test    checks and every test; goes on after a failure, and fails at the end if any part did
 #
 # make test-pythons   unit, property and netns tests on the Pythons of PYTHONS, each in its own environment
@@ -21,7 +22,7 @@ SAS := $(addprefix tests/guest/test_,$(addsuffix .py,ike_names no_key sa_readers
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
-.PHONY: run venv test $(PARTS) test-guest-rules test-guest-sas test-pythons test-version test-guest-qemu bench bench-guest docs fuzz clean
+.PHONY: run venv test $(PARTS) test-guest-rules test-guest-sas test-pythons test-version test-guest-qemu bench bench-guest docs fuzz soak clean
 
 run: $(VENV)/run.stamp
 	@scripts/ensure-packages run
@@ -110,6 +111,9 @@ bench-guest: venv
 
 fuzz: venv
 	@$(VENV)/bin/python -m tests.fuzz $(ARGS)
+
+soak: venv
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
 clean:
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

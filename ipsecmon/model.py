@@ -365,6 +365,8 @@ class Batch:
     (key, start_ns) can be written twice to a time series without counting twice.
     xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
     events: told for the first time with this batch, whenever they were.
+    resolution_s: 0; of sums over a whole span of history, which may be sent again, its length: such a
+    batch says nothing that its intervals did not say.
     """
 
     router: str
@@ -380,3 +382,4 @@ class Batch:
     capacities: tuple[LineCapacity, ...] = ()
     queues: tuple[QueueIncrement, ...] = ()
     events: tuple[Event, ...] = ()
+    resolution_s: int = 0

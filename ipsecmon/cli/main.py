@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ipsecmon import __version__
+from ipsecmon.cli.backfill import backfill_command
 from ipsecmon.cli.check import check_command
 from ipsecmon.cli.doctor import doctor_command
 from ipsecmon.cli.events import events_command
@@ -53,6 +54,7 @@ cli.add_command(line_command)
 cli.add_command(tunnels_command)
 cli.add_command(events_command)
 cli.add_command(mark_command)
+cli.add_command(backfill_command)
 cli.add_command(doctor_command)
 cli.add_command(check_command)
 cli.add_command(init_command)

@@ -18,7 +18,7 @@ from ipsecmon.config import Config, load
 from ipsecmon.model import Direction, ObservationPoint
 from ipsecmon.store import ClockStep, Report, ReportRow, events, report
 
-__all__ = ["report_command", "uncut"]
+__all__ = ["range_options", "report_command", "uncut"]
 
 _DAY_NS = 86400 * 10**9  # the longest row of history that no gap has stretched
 
@@ -27,7 +27,7 @@ _STEPS_TOLD = 3
 _Function = Callable[..., Any]
 
 
-def _range_options(function: _Function) -> _Function:
+def range_options(function: _Function) -> _Function:
     """Named as they are written: "--month" and so on are the keys that chosen_range() takes."""
     optional: Mapping[str, Any] = {"is_flag": False, "flag_value": CURRENT}
     for option in (
@@ -43,7 +43,7 @@ def _range_options(function: _Function) -> _Function:
 
 @click.command("report")
 @config_option
-@_range_options
+@range_options
 @now_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row a counter and direction.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
@@ -18,10 +18,11 @@ from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.errors import IpsecmonError, Rejected, Unavailable
 from ipsecmon.model import Batch, Counts
 from ipsecmon.sinks.points import points_of
-from ipsecmon.sinks.seam import Sink
+from ipsecmon.sinks.seam import BulkSink, Sink
 from ipsecmon.sinks.selection import has_any, select
 
 __all__ = [
+    "GROUP_BATCHES",
     "RETRY_AFTER_MAX_S",
     "RETRY_FIRST_S",
     "RETRY_MAX_S",
@@ -30,6 +31,8 @@ __all__ = [
     "DeliveryState",
     "Wait",
 ]
+
+GROUP_BATCHES = 500  # at most in one piece; the spool bounds its octets
 
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0  # a server that is back is noticed within a minute
@@ -48,8 +51,8 @@ class BatchSource(Protocol):
     """The spool as one sink sees it. Everything is called from the delivery's thread."""
 
     def start(self) -> None: ...
-    def next_batch(self) -> Optional[tuple[int, Batch]]: ...
-    def ack(self, batch_id: int, /) -> None: ...
+    def next_batches(self, at_most: int, /) -> Sequence[tuple[int, Batch]]: ...
+    def ack(self, *batch_ids: int) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -58,7 +61,7 @@ class DeliveryState:
     """How a sink is doing. The numbers are totals since the start.
 
     healthy: the last attempt left nothing to complain about. rejected_points: refused for ever by
-    the far side; where it did not say how many, all of the batch. unexpected_errors: bugs.
+    the far side; where it did not say how many, all that were sent with them. unexpected_errors: bugs.
     """
 
     name: str
@@ -144,7 +147,7 @@ class Delivery:
         failure: IpsecmonError
         try:
             self._open()
-            while self._may_go_on() and self._deliver_one():
+            while self._may_go_on() and self._deliver_some():
                 pass
             if self._trouble == _UNAVAILABLE:
                 self._praise()
@@ -176,29 +179,37 @@ class Delivery:
     def _may_go_on(self) -> bool:
         return not self._stopping.is_set() or self._clock.now().monotonic_ns < self._deadline_ns
 
-    def _deliver_one(self) -> bool:
-        found = self._spool.next_batch()
-        if found is None:
-            return False
-        batch_id, batch = found
-        chosen = select(batch, self._counters)
-        if has_any(chosen):
-            self._send(chosen)
-        self._spool.ack(batch_id)
-        self._attempts = 0
-        return True
+    def _deliver_some(self) -> bool:
+        """As many as the sink takes at a time. False: there is none."""
+        found = self._spool.next_batches(GROUP_BATCHES if isinstance(self._sink, BulkSink) else 1)
+        takes_hours = isinstance(self._sink, BulkSink)
+        chosen = [
+            select(batch, self._counters) for _, batch in found if takes_hours or not batch.resolution_s
+        ]
+        self._send([batch for batch in chosen if has_any(batch)])
+        if found:
+            self._spool.ack(*(batch_id for batch_id, _ in found))
+            self._attempts = 0
+        return bool(found)
 
-    def _send(self, batch: Batch) -> None:
+    def _send(self, batches: Sequence[Batch]) -> None:
+        if not batches:
+            return
         try:
-            self._sink.send(batch)
+            if isinstance(self._sink, BulkSink):
+                self._sink.send_all(batches)
+            else:
+                self._sink.send(batches[0])
         except Rejected as refusal:
             self._complain(_REJECTED, refusal)
-            points = refusal.dropped if refusal.dropped is not None else len(points_of(batch))
+            points = refusal.dropped
+            if points is None:
+                points = sum(len(points_of(batch)) for batch in batches)
             self._change(rejected_points=self.state().rejected_points + points)
             if self._counts and points:
                 self._counts.add(self._state.name, "rejected-points", points)
         else:
-            self._change(sent_batches=self.state().sent_batches + 1)
+            self._change(sent_batches=self.state().sent_batches + len(batches))
             self._praise()
 
     def _delay_s(self, failure: IpsecmonError) -> float:

@@ -13,10 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any
 
 from ipsecmon.model import LINE_TERMS, Batch
-from ipsecmon.sinks.point import SeriesPoint
+from ipsecmon.sinks.point import FieldValue, SeriesPoint
 from ipsecmon.sinks.points import METER_FIELDS, points_of
 
 __all__ = [
@@ -43,6 +42,10 @@ CSV_COLUMNS = (
     *METER_FIELDS,
 )
 
+# Our own names of measurements, tags and fields have nothing to escape.
+_IN_TAG = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ ", "\n": r"\n", "\t": r"\t", "\r": r"\r"})
+_IN_STRING = str.maketrans({'"': r"\"", "\\": r"\\"})
+
 
 @dataclass(frozen=True)
 class Format:
@@ -53,24 +56,27 @@ class Format:
 
 
 def encode_line_protocol(batch: Batch) -> list[bytes]:
-    """One line a point, in nanoseconds; names are escaped by influxdb_client."""
+    """One line a point, in nanoseconds."""
     return [_line(point) for point in points_of(batch)]
 
 
 def _line(point: SeriesPoint) -> bytes:
-    row = _point_class()(point.measurement)
-    for name, text in point.tags.items():
-        row.tag(name, text)
-    for name, value in point.fields.items():
-        row.field(name, value)
-    row.time(point.time_ns)
-    return f"{row.to_line_protocol()}\n".encode()
+    """As influxdb_client's Point writes it, in a third of the time: a spool has millions of them."""
+    tags = "".join(
+        f",{name}={_tag_value(point.tags[name])}" for name in sorted(point.tags) if point.tags[name]
+    )
+    fields = ",".join(f"{name}={_field_value(point.fields[name])}" for name in sorted(point.fields))
+    return f"{point.measurement}{tags} {fields} {point.time_ns}\n".encode()
 
 
-def _point_class() -> Any:
-    from influxdb_client.client.write import point  # takes half a second: only when it is wanted
+def _tag_value(text: str) -> str:
+    """A backslash at the end would escape what follows: the server keeps the space behind it."""
+    escaped = text.translate(_IN_TAG)
+    return f"{escaped} " if escaped.endswith("\\") else escaped
 
-    return point.Point
+
+def _field_value(value: FieldValue) -> str:
+    return f"{value}i" if isinstance(value, int) else f'"{value.translate(_IN_STRING)}"'
 
 
 def encode_json(batch: Batch) -> list[bytes]:

@@ -1,13 +1,13 @@
 """Writes batches to InfluxDB: buckets of 2.x and 3.x (and 1.8), databases of 1.x.
 
-A batch goes as line protocol in requests of at most POINTS_PER_REQUEST; a request that is too
-large for the server is halved. Sending a batch again overwrites each point with itself, so a part
-that got through before a failure does no harm.
+Batches go as line protocol in requests of at most POINTS_PER_REQUEST; a request that is too large
+for the server is halved, and those after it are no larger at first. Sending a batch again overwrites
+each point with itself, so a part that got through before a failure does no harm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from ipsecmon.sinks.settings import DurationS, SinkConfig
 __all__ = ["POINTS_PER_REQUEST", "Config", "Sink"]
 
 POINTS_PER_REQUEST = 5000  # InfluxData's advice for one request; about 1 MB before gzip
+_GROWTH = 16  # after a 413 a request grows by this part of itself each time: it may have been one large point
 
 _FOR_BUCKET = ("org", "token_file", "token_env")
 _FOR_DATABASE = ("retention_policy", "username", "password_file", "password_env")
@@ -116,21 +117,19 @@ class Sink:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._transport: Optional[Transport] = None
+        self._at_most = POINTS_PER_REQUEST
 
     def start(self) -> None:
         self._opened()
 
     def send(self, batch: Batch) -> None:
-        lines = encode_line_protocol(batch)
-        refusals = [
-            refusal
-            for first in range(0, len(lines), POINTS_PER_REQUEST)
-            for refusal in self._refusals(lines[first : first + POINTS_PER_REQUEST])
-        ]
+        self.send_all([batch])
+
+    def send_all(self, batches: Sequence[Batch]) -> None:
+        lines = [line for batch in batches for line in encode_line_protocol(batch)]
+        refusals = list(self._refusals(lines))
         if refusals:
-            counts = [refusal.dropped for refusal in refusals if refusal.dropped is not None]
-            known = sum(counts) if len(counts) == len(refusals) else None
-            raise Rejected(str(refusals[0]), known)
+            raise Rejected(str(refusals[0]), sum(refusal.dropped or 0 for refusal in refusals))
 
     def stop(self) -> None:
         if self._transport is not None:
@@ -144,24 +143,32 @@ class Sink:
             self._transport = build_transport(self._config)
         return self._transport
 
-    def _refusals(self, lines: list[bytes]) -> Iterator[Rejected]:
-        """Sends all the lines, in halves where they are too many, and yields what is refused."""
-        waiting = [lines]
-        while waiting:
-            part = waiting.pop()
+    def _refusals(self, lines: Sequence[bytes]) -> Iterator[Rejected]:
+        """Sends all the lines, as many at a time as the server takes, and yields what is refused."""
+        first = 0
+        while first < len(lines):
+            part = lines[first : first + self._at_most]
             answer = self._post(part)
             if answer.status == 413 and len(part) > 1:
-                middle = len(part) // 2
-                waiting += [part[middle:], part[:middle]]
-            elif answer.status == 413:
-                yield Rejected(f"{self._config.url}: takes not even one point at a time", 1)
-            else:
-                try:
-                    check_answer(answer, self._config.url)
-                except Rejected as refusal:
-                    yield refusal
+                self._at_most = len(part) // 2
+                continue
+            refusal = self._refusal(answer, len(part))
+            if refusal:
+                yield refusal
+            first += len(part)
+            self._at_most = min(POINTS_PER_REQUEST, self._at_most + self._at_most // _GROWTH + 1)
 
-    def _post(self, lines: list[bytes]) -> Answer:
+    def _refusal(self, answer: Answer, points: int) -> Optional[Rejected]:
+        """None: all is stored. Raises Unavailable."""
+        if answer.status == 413:
+            return Rejected(f"{self._config.url}: takes not even one point at a time", 1)
+        try:
+            check_answer(answer, self._config.url)
+        except Rejected as refusal:
+            return Rejected(str(refusal), points if refusal.dropped is None else refusal.dropped)
+        return None
+
+    def _post(self, lines: Sequence[bytes]) -> Answer:
         answer = self._opened().post(b"".join(lines))
         if answer.status in (401, 403):
             self.stop()  # the next request reads the secret anew

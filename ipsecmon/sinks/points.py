@@ -20,7 +20,7 @@ and is never added to anything. What an interface counted itself (observed at `n
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
 SAs of a tunnel counted: tunnel_points.py, and each layer of it: layer_points.py, and what qdiscs did:
 queue_points.py. `part` is for charts of a line: its parts, tunnels by their names too, which are disjoint and
-never negative.
+never negative. Sums of an hour are in hour_points.py.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from ipsecmon.model import (
     Reconciliation,
     Word,
 )
+from ipsecmon.sinks.hour_points import points_of_hour
 from ipsecmon.sinks.layer_points import points_of_layers
 from ipsecmon.sinks.point import FieldValue, SeriesPoint
 from ipsecmon.sinks.queue_points import points_of_events, points_of_queues
@@ -58,6 +59,8 @@ AGREEMENT_FIELDS = ("expected", "seen", "lost", "explained", "unexplained", "agr
 
 def points_of(batch: Batch) -> list[SeriesPoint]:
     """Every point of a batch, in a stable order."""
+    if batch.resolution_s:
+        return list(points_of_hour(batch))
     points: list[SeriesPoint] = []
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))

@@ -7,11 +7,12 @@ sink must make sending twice look like sending once.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from ipsecmon.model import Batch
 
-__all__ = ["Sink"]
+__all__ = ["BulkSink", "Sink"]
 
 
 class Sink(Protocol):
@@ -23,3 +24,14 @@ class Sink(Protocol):
 
     def stop(self) -> None:
         """Let go of everything; harmless when nothing was started."""
+
+
+@runtime_checkable
+class BulkSink(Sink, Protocol):
+    """One that takes what has come together during an outage in fewer and larger pieces, and sums of hours.
+
+    It tells these from intervals (Batch.resolution_s); what adds up all that it gets must not have them.
+    """
+
+    def send_all(self, batches: Sequence[Batch]) -> None:
+        """As send() of one after the other; what it raises holds for all of them together."""

@@ -121,3 +121,20 @@ class LineTerms:
 def _kind(link: Any) -> str:
     info = link.get_attr("IFLA_LINKINFO")
     return str(info.get_attr("IFLA_INFO_KIND")) if info else ""
+
+
+def _ipv4() -> _Snmp:
+    return _read("snmp", decode_snmp)
+
+
+def _ipv6(name: str) -> _Snmp:
+    """Nothing where the interface has no IPv6."""
+    return _read(f"dev_snmp6/{name}", decode_snmp6)
+
+
+def _read(file: str, decode: Callable[[str], _Snmp]) -> _Snmp:
+    """What cannot be read is no reason to count nothing else: it is missing in the terms."""
+    try:
+        return decode((_PROC / file).read_text())
+    except (OSError, DecodeError):
+        return {}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from ipsecmon.store.clock_steps import ClockStep
 from ipsecmon.store.event_log import events
 from ipsecmon.store.history import RESOLUTIONS_S
+from ipsecmon.store.hours import HOUR_NS, hour_batches
+from ipsecmon.store.kept import first_kept_ns, kept_batches
 from ipsecmon.store.layers import LayerRow, layer_rows
 from ipsecmon.store.notices import StoreState
 from ipsecmon.store.queue_history import QueueInterval, queue_intervals
@@ -25,6 +27,7 @@ from ipsecmon.store.wal import WAL_MAX_OCTETS
 __all__ = [
     "ALL_PEERS",
     "DEFAULT_MAX_OCTETS",
+    "HOUR_NS",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
     "WAL_MAX_OCTETS",
@@ -42,6 +45,9 @@ __all__ = [
     "TunnelReport",
     "TunnelRow",
     "events",
+    "first_kept_ns",
+    "hour_batches",
+    "kept_batches",
     "layer_rows",
     "queue_intervals",
     "report",

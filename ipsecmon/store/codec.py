@@ -8,13 +8,15 @@
  [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement, of a
 queue in that of QueueIncrement, and trailing zeros (of times, null) are left out. Of the lists from the
-tunnels' on, those that end it empty are left out too, but tunnels and errors come together.
+tunnels' on, those that end it empty are left out too, but tunnels and errors come together. Sums over a span
+of history are in an object, {"resolution_s": …, "batch": […]}.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -66,7 +68,9 @@ def encode_batch(batch: Batch) -> str:
     ]
     while more and not more[-1] and (len(more) != 2 or not more[0]):
         more.pop()
-    document = [batch.router, batch.start_ns, batch.end_ns, increments, own, *more]
+    document: object = [batch.router, batch.start_ns, batch.end_ns, increments, own, *more]
+    if batch.resolution_s:
+        document = {"resolution_s": batch.resolution_s, "batch": document}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -79,8 +83,10 @@ def decode_batch(text: str) -> Batch:
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; endless nesting
         raise DecodeError("batch is not JSON", 0) from error
     try:
+        if isinstance(document, dict):
+            return replace(_batch(document["batch"]), resolution_s=_integer(document["resolution_s"]))
         return _batch(document)
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DecodeError("batch breaks its form", 0) from error
 
 

@@ -1,8 +1,9 @@
 """Keeps the file within its size: what goes when there is no room, in which order.
 
+    0. batches that were kept to be sent again, oldest first
     1. batches in the spool, oldest first, while the spool takes more than its half
     2. rows of history, oldest first: the batches' own, then minutes, then quarters of an hour, each
-       down to KEEP_SPANS; days are never touched, so no sum over days ever changes
+       down to KEEP_SPANS, and parts' hours; days are never touched, so no sum over days ever changes
     3. batches in the spool, oldest first, however few there are
 
 What is counted is pages in use, so what was deleted is room at once. A commit deletes no more than
@@ -15,7 +16,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Callable
 
-from ipsecmon.store import history, spool
+from ipsecmon.store import history, hours, kept, spool
 
 __all__ = ["DEFAULT_MAX_OCTETS", "KEEP_SPANS", "Made", "make_room", "octets_in_use", "shrink"]
 
@@ -24,6 +25,7 @@ KEEP_SPANS = {0: 360, 60: 1440, 900: 672}  # at 10 s: an hour; a day; a week
 _SPOOL_SHARE = 2  # one half
 _STEP_SPANS = 8
 _STEP_BATCHES = 10
+_STEP_KEPT = 50
 _MAX_CHANGES = 20_000  # rows deleted by one commit, about: 0.1 s on a small router
 _SHRINK_PAGES = 2_000
 
@@ -61,6 +63,12 @@ def shrink(connection: sqlite3.Connection, limit: int) -> None:
         connection.executescript(f"PRAGMA incremental_vacuum({min(excess, _SHRINK_PAGES)})")
 
 
+def _forget_kept(connection: sqlite3.Connection, limit: int, made: Made) -> bool:
+    forgotten = kept.make_room(connection, _STEP_KEPT)
+    made.trimmed_spans += forgotten
+    return forgotten > 0
+
+
 def _halve_spool(connection: sqlite3.Connection, limit: int, made: Made) -> bool:
     return spool.octets(connection) > limit // _SPOOL_SHARE and _drop(connection, limit, made)
 
@@ -71,7 +79,9 @@ def _trim_history(connection: sqlite3.Connection, limit: int, made: Made) -> boo
         if trimmed:
             made.trimmed_spans += trimmed
             return True
-    return False
+    trimmed = hours.trim(connection)
+    made.trimmed_spans += trimmed
+    return trimmed > 0
 
 
 def _drop(connection: sqlite3.Connection, limit: int, made: Made) -> bool:
@@ -81,7 +91,12 @@ def _drop(connection: sqlite3.Connection, limit: int, made: Made) -> bool:
     return bool(dropped)
 
 
-_STEPS: tuple[Callable[[sqlite3.Connection, int, Made], bool], ...] = (_halve_spool, _trim_history, _drop)
+_STEPS: tuple[Callable[[sqlite3.Connection, int, Made], bool], ...] = (
+    _forget_kept,
+    _halve_spool,
+    _trim_history,
+    _drop,
+)
 
 
 def _page(connection: sqlite3.Connection) -> int:

@@ -5,7 +5,9 @@ span        one row of time at one resolution; first_ns, end_ns: what it really 
             less than the resolution (agent started late) or more (gap bridged by the kernel counters)
 history     what happened on one counter in one span
 reading     the last reading of each kernel counter, with the end of the batch it belongs to
-payload     one batch, once, as long as a delivery of it is left
+payload     one batch, once, as long as a delivery of it is left; is_hour: sums of an hour, not an interval
+kept_batch  batches as they were committed, compressed, to be sent again on request
+part_hour   what parts of lines carried in an hour; how: the position in How
 delivery    one batch that one sink has not acknowledged
 spool_size  octets of all payloads, kept by triggers, and what each takes up besides
 clock_step  what the wall clock was set from and to
@@ -49,7 +51,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -193,6 +195,14 @@ _STEPS = {
         "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
         f" interface TEXT NOT NULL, {_integers('start_ns', 'end_ns', 'count', 'is_told')},"
         " text TEXT NOT NULL, UNIQUE (start_ns, kind, interface))",
+    ),
+    7: (
+        "ALTER TABLE payload ADD COLUMN is_hour INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE kept_batch (id INTEGER PRIMARY KEY, start_ns INTEGER NOT NULL, batch BLOB NOT NULL)",
+        "CREATE INDEX kept_batch_by_start ON kept_batch (start_ns)",
+        "CREATE TABLE part_hour (hour_ns INTEGER NOT NULL, line TEXT NOT NULL, part TEXT NOT NULL,"
+        f" direction TEXT NOT NULL, {_integers('octets', 'packets', 'how')},"
+        " PRIMARY KEY (hour_ns, line, part, direction)) WITHOUT ROWID",
     ),
 }
 

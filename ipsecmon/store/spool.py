@@ -1,11 +1,13 @@
 """Batches on their way: kept until the far side has them, in order, for each sink on its own.
 
 The agent's commit puts a batch in, once, with one delivery for each sink; a sink's thread takes
-the oldest, sends it, and acknowledges. The payload goes with its last delivery.
+the oldest, sends it, and acknowledges. The payload goes with its last delivery. In a full spool the
+oldest intervals go first; sums of their hours wait on, for a sink that takes such.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,21 +22,32 @@ from ipsecmon.store.schema import FILE, connect, transaction
 from ipsecmon.store.wal import check_wal
 
 __all__ = [
+    "GROUP_OCTETS",
     "MAX_SPOOL_BATCHES",
+    "MAX_SPOOL_HOURS",
     "Backlog",
     "Spool",
     "backlog",
     "drop_oldest",
     "dropped_batches",
     "enqueue",
+    "enqueue_hour",
     "forget_sinks_except",
     "octets",
 ]
 
 # 23 days of 10 s: a far side that died before somebody's holidays. 20 counters need 0.3 GB of disk.
 MAX_SPOOL_BATCHES = 200_000
+MAX_SPOOL_HOURS = 8784  # a year
+
+GROUP_OCTETS = 256 * 2**10  # as they are stored: some 5,000 points, and some MB in memory
 
 _DROPPED = "spool_dropped:"  # + sink, in the table state
+_OF_KIND = "SELECT id FROM payload WHERE id <= ? AND is_hour = ?"
+_WAITING = (
+    "SELECT id, batch FROM delivery JOIN payload ON id = payload_id"
+    " WHERE sink = ? ORDER BY payload_id LIMIT ?"
+)
 
 
 @dataclass(frozen=True)
@@ -64,24 +77,37 @@ class Spool:
 
     def next_batch(self) -> Optional[tuple[int, Batch]]:
         """The oldest batch not acknowledged, and its number for ack(); None: all is acknowledged."""
-        with translated(self._file):
-            while True:
-                found = self._opened.execute(
-                    "SELECT id, batch FROM delivery JOIN payload ON id = payload_id"
-                    " WHERE sink = ? ORDER BY payload_id LIMIT 1",
-                    (self._sink,),
-                ).fetchone()
-                if found is None:
-                    return None
-                try:
-                    return found[0], decode_batch(found[1])
-                except DecodeError:  # can never be sent: drop it, or nothing after it ever will be
-                    self._take(found[0], dropped=1)
+        found = self.next_batches(1)
+        return found[0] if found else None
 
-    def ack(self, batch_id: int) -> None:
-        """The far side has it. Twice is as good as once."""
+    def next_batches(self, at_most: int) -> list[tuple[int, Batch]]:
+        """The oldest not acknowledged, in order, about GROUP_OCTETS of them together."""
+        found: list[tuple[int, Batch]] = []
         with translated(self._file):
-            self._take(batch_id, dropped=0)
+            for batch_id, text in self._texts(at_most):
+                try:
+                    found.append((batch_id, decode_batch(text)))
+                except DecodeError:  # can never be sent: drop it, or nothing after it ever will be
+                    self._take([batch_id], dropped=1)
+                    return found or self.next_batches(at_most)
+            return found
+
+    def _texts(self, at_most: int) -> list[tuple[int, str]]:
+        found = []
+        octets = 0
+        # closed: a SELECT that is left in the middle would keep the write-ahead log from its end
+        with contextlib.closing(self._opened.execute(_WAITING, (self._sink, at_most))) as rows:
+            for batch_id, text in rows:
+                found.append((batch_id, text))
+                octets += len(text)
+                if octets >= GROUP_OCTETS:
+                    break
+        return found
+
+    def ack(self, *batch_ids: int) -> None:
+        """The far side has them. Twice is as good as once."""
+        with translated(self._file):
+            self._take(batch_ids, dropped=0)
 
     def backlog(self) -> Backlog:
         with translated(self._file):
@@ -93,32 +119,54 @@ class Spool:
             raise StoreError(f"the spool of sink {self._sink} in {self._file} is not open")
         return self._connection
 
-    def _take(self, batch_id: int, dropped: int) -> None:
+    def _take(self, batch_ids: Sequence[int], dropped: int) -> None:
         connection = self._opened
         check_wal(connection, self._file)
         with transaction(connection):
-            connection.execute(
-                "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
-            )
-            connection.execute(
-                "DELETE FROM payload WHERE id = ?"
-                " AND NOT EXISTS (SELECT 1 FROM delivery WHERE payload_id = payload.id)",
-                (batch_id,),
-            )
+            for batch_id in batch_ids:
+                connection.execute(
+                    "DELETE FROM delivery WHERE sink = ? AND payload_id = ?", (self._sink, batch_id)
+                )
+                connection.execute(
+                    "DELETE FROM payload WHERE id = ?"
+                    " AND NOT EXISTS (SELECT 1 FROM delivery WHERE payload_id = payload.id)",
+                    (batch_id,),
+                )
             if dropped:
                 _count_dropped(connection, self._sink, dropped)
 
 
-def enqueue(connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], limit: int) -> dict[str, int]:
-    """Puts the batch in for each sink; drops, and counts, what is more than limit batches old."""
+def enqueue(
+    connection: sqlite3.Connection, start_ns: int, text: str, sinks: Sequence[str], limit: int
+) -> dict[str, int]:
+    """Puts a batch, as text, in for each sink; drops, and counts, what is more than limit batches old."""
     if not sinks:
         return {}
+    newest = _insert(connection, start_ns, text, sinks, is_hour=False)
+    return _drop_up_to(connection, newest - limit, are_hours=False)
+
+
+def enqueue_hour(connection: sqlite3.Connection, hour: Batch, sinks: Sequence[str]) -> None:
+    """Sums of an hour; they stay when intervals are dropped, up to MAX_SPOOL_HOURS of them."""
+    if not sinks:
+        return
+    _insert(connection, hour.start_ns, encode_batch(hour), sinks, is_hour=True)
+    surplus = connection.execute(
+        "SELECT id FROM payload WHERE is_hour ORDER BY id DESC LIMIT 1 OFFSET ?", (MAX_SPOOL_HOURS,)
+    ).fetchone()
+    if surplus:
+        _drop_up_to(connection, surplus[0], are_hours=True)
+
+
+def _insert(
+    connection: sqlite3.Connection, start_ns: int, text: str, sinks: Sequence[str], is_hour: bool
+) -> int:
     inserted = connection.execute(
-        "INSERT INTO payload (start_ns, batch) VALUES (?, ?)", (batch.start_ns, encode_batch(batch))
+        "INSERT INTO payload (start_ns, batch, is_hour) VALUES (?, ?, ?)", (start_ns, text, is_hour)
     )
     newest = inserted.lastrowid or 0
     connection.executemany("INSERT INTO delivery VALUES (?, ?)", [(sink, newest) for sink in sinks])
-    return _drop_up_to(connection, newest - limit)
+    return newest
 
 
 def octets(connection: sqlite3.Connection) -> int:
@@ -128,11 +176,15 @@ def octets(connection: sqlite3.Connection) -> int:
 
 
 def drop_oldest(connection: sqlite3.Connection, batches: int) -> dict[str, int]:
-    """Drops, and counts, that many of the oldest that wait; how many deliveries, by sink."""
-    newest = connection.execute(
-        "SELECT max(id) FROM (SELECT id FROM payload ORDER BY id LIMIT ?)", (batches,)
-    ).fetchone()[0]
-    return _drop_up_to(connection, newest or 0)
+    """Drops, and counts, that many of the oldest that wait, hours last; how many deliveries, by sink."""
+    for are_hours in (False, True):
+        newest = connection.execute(
+            "SELECT max(id) FROM (SELECT id FROM payload WHERE is_hour = ? ORDER BY id LIMIT ?)",
+            (are_hours, batches),
+        ).fetchone()[0]
+        if newest:
+            return _drop_up_to(connection, newest, are_hours)
+    return {}
 
 
 def backlog(connection: sqlite3.Connection, sink: str) -> Backlog:
@@ -162,16 +214,17 @@ def forget_sinks_except(connection: sqlite3.Connection, names: Collection[str]) 
     return forgotten
 
 
-def _drop_up_to(connection: sqlite3.Connection, batch_id: int) -> dict[str, int]:
+def _drop_up_to(connection: sqlite3.Connection, batch_id: int, are_hours: bool) -> dict[str, int]:
     # Numbers are given without gaps, so this bounds the payloads without counting them.
     waiting = connection.execute(
-        "SELECT sink, count(*) FROM delivery WHERE payload_id <= ? GROUP BY sink", (batch_id,)
+        f"SELECT sink, count(*) FROM delivery WHERE payload_id IN ({_OF_KIND}) GROUP BY sink",
+        (batch_id, are_hours),
     ).fetchall()
     for sink, count in waiting:
         _count_dropped(connection, sink, count)
     if waiting:
-        connection.execute("DELETE FROM delivery WHERE payload_id <= ?", (batch_id,))
-        connection.execute("DELETE FROM payload WHERE id <= ?", (batch_id,))
+        connection.execute(f"DELETE FROM delivery WHERE payload_id IN ({_OF_KIND})", (batch_id, are_hours))
+        connection.execute("DELETE FROM payload WHERE id <= ? AND is_hour = ?", (batch_id, are_hours))
     return dict(waiting)
 
 

@@ -14,7 +14,19 @@ from ipsecmon.errors import StoreError
 from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Counts, Reading
 from ipsecmon.qos import Event, QueueReading
-from ipsecmon.store import clock_steps, event_log, history, queue_rows, room, saved, spool, tunnel_totals
+from ipsecmon.store import (
+    clock_steps,
+    event_log,
+    history,
+    hours,
+    kept,
+    queue_rows,
+    room,
+    saved,
+    spool,
+    tunnel_totals,
+)
+from ipsecmon.store.codec import encode_batch
 from ipsecmon.store.faults import says_damaged, translated
 from ipsecmon.store.layers import add_layers, fold_layers
 from ipsecmon.store.lock import AgentLock
@@ -151,12 +163,18 @@ class Store:
     def _add(
         self, connection: sqlite3.Connection, batch: Batch, sinks: Sequence[str], now: Moment
     ) -> Happened:
+        hour = hours.closed_hour(connection, batch)
         added = history.add_batch(connection, batch)
+        text = encode_batch(batch)
+        hours.add_parts(connection, batch)
+        kept.keep(connection, batch, text)
         history.prune(connection, added.begun, self._retentions_s, now.wall_ns)
         # not by a clock that was just set ahead by more than the retention
         newest_ns = min(now.wall_ns, batch.end_ns)
         oldest_ns = newest_ns - self._retention_s * history.NS
         saved.forget_readings(connection, oldest_ns)
+        hours.forget(connection, oldest_ns)
+        kept.forget(connection, oldest_ns)
         saturated = added.saturated
         tunnel_totals.add_totals(connection, batch)
         add_layers(connection, batch)
@@ -165,7 +183,9 @@ class Store:
             tunnel_totals.fold(connection, oldest_ns, batch.end_ns)
             fold_layers(connection, oldest_ns, batch.end_ns)
             event_log.forget(connection, oldest_ns)
-        dropped = spool.enqueue(connection, batch, sinks, self._max_spool_batches)
+        if hour:
+            spool.enqueue_hour(connection, hour, sinks)
+        dropped = spool.enqueue(connection, batch.start_ns, text, sinks, self._max_spool_batches)
         made = room.make_room(connection, self._room_octets)
         for sink, batches in dropped.items():
             made.dropped[sink] = made.dropped.get(sink, 0) + batches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ipsecmon.store.sums import halves, whole
 from ipsecmon.store.tunnel_history import sum_up
 from ipsecmon.store.tunnels import FIRST_WITH_TUNNELS, opened_reader
 
-__all__ = ["Report", "ReportRow", "report"]
+__all__ = ["Report", "ReportRow", "counter_rows", "report"]
 
 _FIRST_WITH_STEPS = 2  # version of the file
 _SPANS = "FROM span {join} WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
@@ -82,7 +83,7 @@ def _report(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> Repor
         router=routers[-1] if routers else "",
         start_ns=min((first for first, _ in covers if first is not None), default=start_ns),
         end_ns=max((end for _, end in covers if end is not None), default=start_ns),
-        rows=_rows(connection, parts),
+        rows=counter_rows(connection, parts),
     )
 
 
@@ -91,8 +92,8 @@ def _segments(connection: sqlite3.Connection, start_ns: int, end_ns: int) -> lis
     return segments(start_ns, end_ns, complete_from_ns)
 
 
-def _rows(connection: sqlite3.Connection, parts: list[Segment]) -> tuple[ReportRow, ...]:
-    """The parts are disjoint and oldest first: sums add up, the last level stays."""
+def counter_rows(connection: sqlite3.Connection, parts: Sequence[Segment]) -> tuple[ReportRow, ...]:
+    """Over parts that are disjoint and oldest first: sums add up, the last level stays."""
     totals: dict[int, list[int]] = {}
     for part in parts:
         for counter_id, *found, pending, _ in connection.execute(_TOTALS, part):

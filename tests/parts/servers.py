@@ -198,7 +198,7 @@ class InfluxServer(Server):
 class FrontServer(Server):
     """nginx: the v2 write API by TOKEN, with http and https, and some misbehaviour by path."""
 
-    def __init__(self, folder: Path, influxd: InfluxServer) -> None:
+    def __init__(self, folder: Path, influxd: InfluxServer, max_body: int = MAX_BODY_OCTETS) -> None:
         http, https, expired = free_ports(3)
         text = _NGINX.substitute(
             user="user root;" if os.geteuid() == 0 else "",
@@ -208,7 +208,7 @@ class FrontServer(Server):
             https=https,
             expired=expired,
             influxd=influxd.port,
-            max_body=MAX_BODY_OCTETS,
+            max_body=max_body,
         )
         (folder / "nginx.conf").write_text(text)
         self.https_url = f"https://127.0.0.1:{https}"

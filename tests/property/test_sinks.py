@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from influxdb_client.client.write.point import Point
 
 from ipsecmon.errors import Rejected, SinkError
 from ipsecmon.model import (
@@ -23,6 +25,7 @@ from ipsecmon.model import (
 )
 from ipsecmon.sinks.encoding import CSV_TUNNEL, FORMATS, encode_csv, encode_json, encode_line_protocol
 from ipsecmon.sinks.influxdb_answers import Answer, check_answer
+from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.selection import select
 
@@ -54,6 +57,22 @@ BATCHES = st.builds(
 def counters_of(batch: Batch) -> list[Increment]:
     """What CSV has: all but the line's terms."""
     return [one for one in batch.increments if one.key.observed_at not in LINE_TERMS]
+
+
+def by_the_client(point: SeriesPoint) -> bytes:
+    """What InfluxData's own library writes."""
+    make: Any = Point  # its types are partial
+    row = make(point.measurement)
+    for name, text in point.tags.items():
+        row.tag(name, text)
+    for name, value in point.fields.items():
+        row.field(name, value)
+    return f"{row.time(point.time_ns).to_line_protocol()}\n".encode()
+
+
+@given(BATCHES)
+def test_a_line_is_what_the_servers_own_client_writes(batch: Batch) -> None:
+    assert encode_line_protocol(batch) == [by_the_client(point) for point in points_of(batch)]
 
 
 def octets_of(batch: Batch, *measurements: str) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Optional
 
 import pytest
@@ -13,7 +14,7 @@ from ipsecmon.clock import Moment
 from ipsecmon.errors import Rejected, StoreError, Unavailable
 from ipsecmon.model import Batch
 from ipsecmon.sinks import memory
-from ipsecmon.sinks.delivery import RETRY_AFTER_MAX_S, RETRY_MAX_S, Delivery
+from ipsecmon.sinks.delivery import GROUP_BATCHES, RETRY_AFTER_MAX_S, RETRY_MAX_S, Delivery
 from ipsecmon.sinks.seam import Sink
 
 from .samples import batch
@@ -33,13 +34,14 @@ class ListSpool:
     def stop(self) -> None:
         self.calls.append("stop")
 
-    def next_batch(self) -> Optional[tuple[int, Batch]]:
+    def next_batches(self, at_most: int, /) -> list[tuple[int, Batch]]:
         if self.failures:
             raise self.failures.pop()
-        return (self.waiting[0], batch(self.waiting[0])) if self.waiting else None
+        return [(number, batch(number)) for number in self.waiting[:at_most]]
 
-    def ack(self, batch_id: int, /) -> None:
-        assert self.waiting.pop(0) == batch_id
+    def ack(self, *batch_ids: int) -> None:
+        assert self.waiting[: len(batch_ids)] == list(batch_ids)
+        del self.waiting[: len(batch_ids)]
 
 
 class StillClock:
@@ -241,6 +243,45 @@ def test_a_selection_is_applied_and_a_batch_without_a_part_is_acknowledged(sink:
         assert spool.waiting == []
         assert delivery.state().sent_batches == sent
     assert [part.key.name for part in sink.batches[0].increments] == ["web"]
+
+
+class GreedySink(memory.Sink):
+    """Takes whatever waits at once."""
+
+    sizes: tuple[int, ...] = ()
+
+    def send_all(self, batches: Sequence[Batch]) -> None:
+        self.sizes = (*self.sizes, len(batches))
+        for one in batches:
+            self.send(one)
+
+
+def test_a_sink_that_takes_many_gets_what_waits_in_one_piece_and_nothing_leaves_before() -> None:
+    sink, spool = GreedySink(memory.Config(keep=2000)), ListSpool(*range(GROUP_BATCHES + 3))
+    sink.fail_next(Unavailable("down"), Rejected("conflict"))
+    waiting: list[int] = []
+    bench = Bench(spool, sink, lambda: waiting.append(len(spool.waiting)))
+    bench.run()
+    assert waiting == [GROUP_BATCHES + 3]
+    assert sink.sizes == (GROUP_BATCHES, GROUP_BATCHES, 3)
+    assert spool.waiting == []
+    state = bench.delivery.state()
+    assert (state.sent_batches, state.rejected_points) == (3, 6 * GROUP_BATCHES)
+
+
+@pytest.mark.parametrize(("kind", "sent"), [(memory.Sink, [0]), (GreedySink, [0, 3600])])
+def test_sums_of_hours_go_only_to_a_sink_that_tells_them_from_intervals(
+    kind: type[memory.Sink], sent: list[int]
+) -> None:
+    class WithHours(ListSpool):
+        def next_batches(self, at_most: int, /) -> list[tuple[int, Batch]]:
+            found = super().next_batches(at_most)
+            return [(number, replace(one, resolution_s=3600 * (number == 2))) for number, one in found]
+
+    sink, spool = kind(memory.Config()), WithHours(1, 2)
+    Bench(spool, sink).run()
+    assert [one.resolution_s for one in sink.batches] == sent
+    assert spool.waiting == []
 
 
 def test_stop_sends_what_is_there_once(sink: memory.Sink) -> None:

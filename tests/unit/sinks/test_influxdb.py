@@ -179,13 +179,13 @@ def test_after_a_refusal_the_rest_of_the_batch_is_still_sent(monkeypatch: pytest
     assert len(server.requests) == 3
 
 
-def test_one_refusal_without_a_number_makes_the_sum_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_without_a_number_counts_all_points_of_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(influxdb, "POINTS_PER_REQUEST", 3)
     bodies = iter([{"error": "dropped=1"}, {"error": "who knows"}])
     server = Server(lambda lines: answer(400, next(bodies)))
     with pytest.raises(Rejected) as caught:
         sink_of(server, monkeypatch).send(batch())
-    assert caught.value.dropped is None
+    assert caught.value.dropped == 1 + 3  # and is told of the first
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -201,3 +201,17 @@ def test_after_a_refused_secret_the_next_send_begins_with_a_new_one(
     monkeypatch.setattr("ipsecmon.sinks.influxdb_http.build_transport", lambda config: taking)
     sink.send(batch())
     assert len(taking.requests) == 1
+
+
+def test_after_a_413_requests_are_smaller_and_grow_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def at_most_two(lines: list[bytes]) -> Answer:
+        sizes.append(len(lines))
+        return answer(413) if len(lines) > 2 else STORED
+
+    sink = sink_of(Server(at_most_two), monkeypatch)
+    for _ in range(3):
+        sink.send(batch())
+    assert sizes[:3] == [6, 3, 1]
+    assert sizes.count(6) == 1

@@ -124,7 +124,7 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NewerStore) as caught:
         Store(tmp_path, 10, RETENTION_S).start(moment(0))
     assert str(caught.value) == (
-        f"store {file} was written by a newer ipsecmon (schema 7, this one knows 6):"
+        f"store {file} was written by a newer ipsecmon (schema 8, this one knows 7):"
         " install that version or move the file away"
     )
     assert file.read_bytes() == content

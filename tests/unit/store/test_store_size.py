@@ -48,12 +48,14 @@ def test_a_spool_that_nobody_empties_takes_half_and_drops_the_oldest(
         state = store.condition()
         dropped = store.spool_dropped()["influxdb"]
         waiting = spool.backlog().batches
-        oldest = spool.next_batch()
+        first_hour, oldest = spool.next_batches(2)
         assert state.dropping == ("influxdb",)
         assert MIB / 2 < state.spool_octets <= MIB
         assert state.octets_in_use <= 2 * MIB + 64 * 1024
-        assert dropped + waiting == 800
-        assert oldest is not None and oldest[1] == _wide(10 * dropped)
+        assert dropped + waiting == 800 + 2
+        assert first_hour[1].resolution_s == 3600
+        assert first_hour[1].increments[0].octets == 360 * 10**6
+        assert oldest[1] == _wide(10 * dropped)
         assert caplog.text.count("spool is full, the oldest intervals are dropped sink=influxdb") == 1
         assert report(tmp_path, T0_S * NS, (T0_S + DAY_S) * NS).rows[0].octets == 800 * 10**6
         while found := spool.next_batch():

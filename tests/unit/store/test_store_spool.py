@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from ipsecmon.errors import StoreError
-from ipsecmon.model import Batch, SelfMeasurement
+from ipsecmon.model import Batch, Increment, SelfMeasurement
 from ipsecmon.store import Backlog, Spool
-from tests.unit.store.store_cases import NS, T0_S, batch, commit, number_in, opened, spool_of
+from ipsecmon.store.codec import encode_batch
+from ipsecmon.store.spool import GROUP_OCTETS
+from tests.unit.store.store_cases import NS, T0_S, WEB, batch, commit, number_in, opened, spool_of
 
 PAYLOADS = "SELECT count(*) FROM payload"
 
@@ -36,7 +38,8 @@ def test_an_empty_spool_has_no_batch(tmp_path: Path) -> None:
 
 def test_batches_come_in_order_and_as_they_were(tmp_path: Path) -> None:
     batches = [batch(10 * number) for number in (3, 1, 2)]
-    batches.append(Batch("gw", 1, 2, (), (SelfMeasurement("nflog", "truncated", -3),)))
+    own = (SelfMeasurement("nflog", "truncated", -3),)
+    batches.append(Batch("gw", T0_S * NS, T0_S * NS + 2, (), own))
     with opened(tmp_path) as store, spool_of(tmp_path, "influxdb") as spool:
         commit(store, *batches, sinks=("influxdb",))
         assert _drain(spool) == batches
@@ -53,6 +56,36 @@ def test_a_batch_stays_until_it_is_acknowledged(tmp_path: Path) -> None:
         spool.ack(first[0])
         assert spool.backlog() == Backlog(1, (T0_S + 10) * NS)
         assert store.backlog("influxdb") == spool.backlog()
+
+
+def test_many_are_taken_and_acknowledged_together(tmp_path: Path) -> None:
+    batches = [batch(10 * number) for number in range(7)]
+    with opened(tmp_path) as store, spool_of(tmp_path, "a") as spool:
+        commit(store, *batches, sinks=("a", "b"))
+        found = spool.next_batches(5)
+        assert [one for _, one in found] == batches[:5]
+        spool.ack(*(number for number, _ in found))
+        assert [one for _, one in spool.next_batches(5)] == batches[5:]
+        assert store.backlog("b").batches == 7
+
+
+def test_what_is_taken_together_is_bounded_in_memory(tmp_path: Path) -> None:
+    wide = [Increment(WEB._replace(name=f"counter-{number}"), 1, 1) for number in range(1000)]
+    with opened(tmp_path) as store, spool_of(tmp_path, "a") as spool:
+        commit(store, *(batch(10 * number, *wide) for number in range(20)), sinks=("a",))
+        found = spool.next_batches(1000)
+    assert 1 <= len(found) == -(-GROUP_OCTETS // len(encode_batch(found[0][1])))
+
+
+def test_what_cannot_be_read_among_many_is_dropped_alone(tmp_path: Path) -> None:
+    with opened(tmp_path) as store, spool_of(tmp_path, "a") as spool:
+        commit(store, *(batch(10 * number) for number in range(4)), sinks=("a",))
+        with contextlib.closing(sqlite3.connect(tmp_path / "ipsecmon.sqlite")) as connection, connection:
+            connection.execute("UPDATE payload SET batch = '[' WHERE id IN (1, 3)")
+        assert [number for number, _ in spool.next_batches(9)] == [2]
+        spool.ack(2)
+        assert [number for number, _ in spool.next_batches(9)] == [4]
+        assert store.spool_dropped() == {"a": 2}
 
 
 def test_a_payload_goes_with_its_last_delivery(tmp_path: Path) -> None:
