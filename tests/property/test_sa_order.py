@@ -23,6 +23,7 @@ from tests.unit.account.sas import esp_sa
 from tests.unit.wire.both_ends import TablesOfRows
 
 LONGER = int(os.environ.get("IPSECMON_LONGER", "1"))
+T0 = 100_000  # after any SA's last use
 OWN, PEERS = "192.0.2.1", ("198.51.100.7", "198.51.100.8")
 CALM = ["carry"] * 6
 TROUBLES = ["lose", "come late", "forge", "begin again", "forget the window", "reverse", "use"]
@@ -126,20 +127,20 @@ def agent() -> Tunnels:
 
 def run_both(run: list[Step]) -> None:
     kernel, tables, swift, slow = Kernel(), TablesOfRows(), agent(), agent()
-    for number, step in enumerate([Step("carry", 0, True, False)] * 2 + run):
+    for at_s, step in enumerate([Step("carry", 0, True, False)] * 2 + run, T0):
         kernel.take(step)
         if not step.is_polled:
             continue
         following = tables.table(list(kernel.rows))
         if step.is_lost:
             continue
-        swift.dump(following, number)
-        slow.dump(SaTable.of(kernel.rows), number)
+        swift.dump(following, at_s)
+        slow.dump(SaTable.of(kernel.rows), at_s)
         for event in kernel.events:
             swift.event(event)
             slow.event(event)
         kernel.events.clear()
-        assert swift.settle({}, number) == slow.settle({}, number)
+        assert swift.settle({}, at_s) == slow.settle({}, at_s)
         if step.pick % 2:  # else readings stay in the tables
             assert swift.saved() == slow.saved()
     assert swift.saved() == slow.saved()

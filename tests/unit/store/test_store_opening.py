@@ -110,7 +110,7 @@ def test_a_longer_pid_of_an_earlier_agent_is_not_told(tmp_path: Path) -> None:
 def test_the_folder_is_free_after_stop_and_after_a_failed_start(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
-    _sql(tmp_path / "ipsecmon.sqlite", "PRAGMA user_version = 7")
+    _sql(tmp_path / "ipsecmon.sqlite", "PRAGMA user_version = 8")
     assert "newer" in _fails_to_start(tmp_path)
     assert "newer" in _fails_to_start(tmp_path)
 
@@ -119,7 +119,7 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "ipsecmon.sqlite"
     with opened(tmp_path):
         pass
-    _sql(file, "PRAGMA user_version = 7")
+    _sql(file, "PRAGMA user_version = 8")
     content = file.read_bytes()
     with pytest.raises(NewerStore) as caught:
         Store(tmp_path, 10, RETENTION_S).start(moment(0))
