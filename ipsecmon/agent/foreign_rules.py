@@ -15,7 +15,7 @@ from ipsecmon.qos import EventKind
 
 __all__ = ["ForeignRuleKeeper", "Keeper", "build_keeper", "tell_of_other_rules"]
 
-_CHANGED = "rules: those that log to our NFLOG groups were changed, added or removed"
+_CHANGED = "rules: those that log to our NFLOG groups were changed, loaded anew or removed"
 _logger = logging.getLogger(__name__)
 
 

@@ -15,9 +15,11 @@ from ipsecmon.errors import StoreError
 from ipsecmon.model import Counts
 from ipsecmon.qos import Event, EventKind, event_text
 
-__all__ = ["MAX_WAITING", "Journal"]
+__all__ = ["MAX_AN_HOUR", "MAX_WAITING", "Journal"]
 
 _logger = logging.getLogger(__name__)
+MAX_AN_HOUR = 60  # of one kind that remembers nothing: a program may break our rules again and again
+_HOUR_NS = 3600 * 10**9
 MAX_WAITING = 100  # a day of outage with a change each quarter of an hour
 
 
@@ -31,6 +33,7 @@ class Journal:
         self._clock = clock
         self._counts = counts
         self._waiting: deque[tuple[Event, Mapping[str, str]]] = deque()
+        self._noted: dict[EventKind, deque[int]] = {}
 
     def note(
         self,
@@ -43,6 +46,9 @@ class Journal:
         state: Optional[Mapping[str, str]] = None,
     ) -> None:
         """It happened now or at at_ns; is_old: at some time between that and now. state: is set with it."""
+        if state is None and self._is_too_often(kind):
+            self._counts.add("events", "beyond")
+            return
         now_ns = self._clock.now().wall_ns
         start_ns = now_ns if at_ns is None else min(at_ns, now_ns)
         end_ns = now_ns if is_old else start_ns
@@ -53,6 +59,14 @@ class Journal:
             return
         self._waiting.append((event, state or {}))
         self.save()
+
+    def _is_too_often(self, kind: EventKind) -> bool:
+        now_ns = self._clock.now().monotonic_ns
+        noted = self._noted.setdefault(kind, deque(maxlen=MAX_AN_HOUR))
+        if len(noted) == MAX_AN_HOUR and now_ns - noted[0] < _HOUR_NS:
+            return True
+        noted.append(now_ns)
+        return False
 
     def mark(self, text: str, start_ns: Optional[int], end_ns: Optional[int]) -> Event:
         """What a person says. Raises StoreError: then it is not kept."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -11,7 +12,8 @@ from tests.guest.routers import wait_until
 from tests.guest.topology import EspTunnel, add_esp_tunnel, flush_ipsec
 from tests.netns.agent import Agent
 from tests.netns.doctor import Doctor
-from tests.netns.topology import FAR, Topology
+from tests.netns.exchange import Volume, exchange_udp
+from tests.netns.topology import FAR, FAR_LAN, LAN, Topology
 
 FLOWTABLE = """table inet fast {
  flowtable ft {
@@ -20,6 +22,12 @@ FLOWTABLE = """table inet fast {
  }
 }
 """
+INGRESS = """qdisc add dev wan0 handle ffff: ingress
+qdisc add dev ifb9 root handle 9: tbf rate 100mbit burst 100kb limit 1mb
+"""
+TO_SHAPER = "action mirred egress redirect dev ifb9"
+TUNNEL = EspTunnel(spi=0x900, reqid=9)
+PACKETS = 50
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +72,49 @@ def test_an_inbound_sa_without_anti_replay_is_a_risk(topology: Topology, doctor:
     doctor.agent.report()
 
     assert doctor.kinds()["anti-replay-off"] == "risk"
+
+
+@pytest.fixture
+def shaper(topology: Topology) -> Iterator[Topology]:
+    """ifb9 with a qdisc that counts, an ingress without filters, and a tunnel."""
+    topology.ip("router", "link add ifb9 type ifb\nlink set ifb9 up\n")
+    topology.run("router", "tc", "-batch", "-", text=INGRESS)
+    add_esp_tunnel(topology, TUNNEL)
+    yield topology
+    topology.ip("router", "link del ifb9\n")
+    topology.run("router", "tc", "qdisc", "del", "dev", "wan0", "ingress")
+
+
+def shaped(topology: Topology) -> Volume:
+    """What the shaper let through, less link headers."""
+    said = topology.run("router", "tc", "-s", "-j", "qdisc", "show", "dev", "ifb9", "root")
+    (root,) = json.loads(said)
+    return Volume(root["packets"], root["bytes"] - 14 * root["packets"])
+
+
+def test_a_shaper_of_all_that_comes_in_gets_the_tunnel_twice_and_is_a_risk(
+    shaper: Topology, doctor: Doctor
+) -> None:
+    """What comes out of IPsec passes the ingress again."""
+    shaper.run("router", *f"tc filter add dev wan0 parent ffff: matchall {TO_SHAPER}".split())
+    inner = exchange_udp(shaper, "parent", "lan", LAN, source_address=FAR_LAN, packets=PACKETS)
+    found = doctor.ask()[1]
+
+    assert inner.received == inner.sent
+    octets = TUNNEL.esp_octets(inner.sent.octets // PACKETS) * PACKETS
+    assert shaped(shaper) == Volume(2 * PACKETS, octets + inner.sent.octets)
+    assert found["ingress-shaping"]["severity"] == "risk" and "ifb9" in found["ingress-shaping"]["what"]
+
+
+def test_a_shaper_of_what_is_not_decrypted_yet_gets_it_once_and_is_no_finding(
+    shaper: Topology, doctor: Doctor
+) -> None:
+    esp = "protocol ip u32 match ip protocol 50 0xff"
+    shaper.run("router", *f"tc filter add dev wan0 parent ffff: {esp} {TO_SHAPER}".split())
+    inner = exchange_udp(shaper, "parent", "lan", LAN, source_address=FAR_LAN, packets=PACKETS)
+    kinds = doctor.kinds()
+
+    assert inner.received == inner.sent
+    octets = TUNNEL.esp_octets(inner.sent.octets // PACKETS) * PACKETS
+    assert shaped(shaper) == Volume(PACKETS, octets)
+    assert "ingress-shaping" not in kinds

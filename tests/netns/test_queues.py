@@ -14,10 +14,10 @@ import pytest
 from ipsecmon.qos import QUEUE_SUMS
 from ipsecmon.store import queue_intervals
 from tests.netns.agent import Agent
-from tests.netns.exchange import exchange_udp
+from tests.netns.exchange import LINK_HEADER, Volume, carried, exchange_udp
 from tests.netns.topology import FAR, LAN, Topology
 
-FRAME = 100 + 28 + 14  # octets of a packet with 100 octets of payload, as a qdisc counts it
+FRAME = 100 + 28 + LINK_HEADER  # octets of a packet with 100 octets of payload, as a qdisc counts it
 WITHIN_S = 30.0
 TBF = "qdisc replace dev wan0 root handle 9: tbf rate 100mbit burst 100kb limit 1mb"
 HTB = """qdisc replace dev wan0 root handle 1: htb default 20
@@ -28,6 +28,14 @@ qdisc add dev wan0 parent 1:10 handle 10: tbf rate 100mbit burst 100kb limit 1mb
 filter add dev wan0 parent 1: protocol ip prio 1 u32 match ip dport 7000 0xffff flowid 1:10
 """
 
+BOTTLENECK = """qdisc add dev wan0 root handle 1: htb default 20
+class add dev wan0 parent 1: classid 1:1 htb rate 1544kbit
+class add dev wan0 parent 1:1 classid 1:10 htb rate 1mbit ceil 1544kbit
+class add dev wan0 parent 1:1 classid 1:20 htb rate 500kbit ceil 1544kbit
+qdisc add dev wan0 parent 1:10 handle 10: pfifo limit 20
+qdisc add dev wan0 parent 1:20 handle 20: pfifo limit 20
+filter add dev wan0 parent 1: protocol ip prio 1 u32 match ip dport 7000 0xffff flowid 1:10
+"""
 SHOWN = {
     "octets": "bytes",
     "packets": "packets",
@@ -146,6 +154,32 @@ def test_a_full_queue_s_drops_and_backlog_are_told_by_class(topology: Topology, 
     found = sums(agent)["9:"]
 
     assert found["drops"] == shown(topology, "qdisc")["9:"]["drops"] > 0
+
+
+def test_of_a_bottleneck_each_class_tells_what_arrived_and_what_did_not(
+    topology: Topology, agent: Agent
+) -> None:
+    tc(topology, BOTTLENECK)
+    agent.start()
+    arrived = {handle: squeezed(topology, port) for handle, port in (("1:10", 7000), ("1:20", 9999))}
+    found = sums(agent)
+
+    for handle, behind in arrived.items():
+        told = found[handle]
+        assert 0 < told["drops"] == 300 - behind.packets
+        assert Volume(told["packets"], told["octets"] - LINK_HEADER * told["packets"]) == behind
+    assert found["1:"]["drops"] == sum(found[handle]["drops"] for handle in arrived)
+
+
+def squeezed(topology: Topology, port: int) -> Volume:
+    """Of 300 packets, much faster than the line: what the far end got by the time all had left."""
+    before, _ = carried(topology.nic("inet", "eth0"))
+    exchange_udp(topology, "lan", "inet", FAR, port, packets=300, sizes=(972,), rate=5000)
+    deadline = time.monotonic() + WITHIN_S
+    while shown(topology, "qdisc")["1:"]["qlen"]:
+        assert time.monotonic() < deadline
+    after, _ = carried(topology.nic("inet", "eth0"))
+    return Volume(after.packets - before.packets, after.octets - before.octets)
 
 
 def test_ingress_that_is_redirected_to_an_ifb_is_followed_there(topology: Topology, agent: Agent) -> None:

@@ -8,6 +8,7 @@ from typing import Optional
 
 import pytest
 
+from ipsecmon.agent.journal import MAX_AN_HOUR as TOLD_AN_HOUR
 from ipsecmon.agent.journal import MAX_WAITING, Journal
 from ipsecmon.agent.marks import mark
 from ipsecmon.agent.observe import Counters
@@ -205,11 +206,22 @@ def test_events_wait_for_a_store_that_refuses_and_have_an_end(
     with monkeypatch.context() as full:
         full.setattr(run.store, "add_event", refuse)
         for number in range(MAX_WAITING + 3):
-            run.journal.note(EventKind.RULES_REPAIRED, str(number))
+            run.journal.note(EventKind.RULES_REPAIRED, str(number), state={"last": str(number)})
         assert mark(run.journal, {"text": "x"}) == {"error": "the disk is full"}
     assert run.counts.totals() == {"events.dropped": 3}
     run.journal.save()
     assert [one.text for one in run.told()] == [str(number) for number in range(MAX_WAITING)]
+
+
+def test_rules_that_are_broken_again_and_again_are_told_so_often_an_hour(run: Run) -> None:
+    for _ in range(TOLD_AN_HOUR + 5):
+        run.journal.note(EventKind.RULES_REPAIRED, "put back")
+    run.journal.note(EventKind.RULES_CHANGED, "others")
+    assert len(run.told()) == TOLD_AN_HOUR + 1
+    assert run.counts.totals() == {"events.beyond": 5}
+    run.run_to(3600 * NS)
+    run.journal.note(EventKind.RULES_REPAIRED, "put back")
+    assert len(run.told()) == TOLD_AN_HOUR + 2
 
 
 @pytest.mark.parametrize(
