@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import yaml
 
 from tests.netns.exchange import Volume
-from tests.netns.namespaces import Namespaces
+from tests.netns.namespaces import Namespaces, in_namespace
 
 __all__ = ["IPSECMON", "Agent", "in_namespace", "volume"]
 
 IPSECMON = (sys.executable, "-m", "ipsecmon")
 START_WITHIN_S = 60.0  # the guest is slow
 STOP_WITHIN_S = 20.0
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextlib.contextmanager
-def in_namespace(name: str) -> Iterator[None]:
-    """This thread, and what it starts, is in a named network namespace (setns(2))."""
-    own, named = Path("/proc/thread-self/ns/net"), Path("/var/run/netns", name)
-    with own.open("rb") as before, named.open("rb") as inside:
-        assert _libc.setns(inside.fileno(), _CLONE_NEWNET) == 0
-        try:
-            yield
-        finally:
-            assert _libc.setns(before.fileno(), _CLONE_NEWNET) == 0
 
 
 class Agent:

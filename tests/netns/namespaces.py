@@ -6,17 +6,35 @@ side by side never meet. Needs root and ip(8).
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Optional
 
-__all__ = ["Namespaces", "NicCounters"]
+__all__ = ["Namespaces", "NicCounters", "in_namespace"]
 
 END_WAIT_S = 5  # a process that takes longer to end on SIGTERM is killed
 COMMAND_LIMIT_S = 120
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def in_namespace(name: str) -> Iterator[None]:
+    """This thread, and what it starts, is in a named network namespace (setns(2))."""
+    own, named = Path("/proc/thread-self/ns/net"), Path("/var/run/netns", name)
+    with own.open("rb") as before, named.open("rb") as inside:
+        assert _libc.setns(inside.fileno(), _CLONE_NEWNET) == 0
+        try:
+            yield
+        finally:
+            assert _libc.setns(before.fileno(), _CLONE_NEWNET) == 0
 
 
 @dataclass(frozen=True)

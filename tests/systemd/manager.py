@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Optional
 
-__all__ = ["AGENT", "CONFIG", "RULES", "STOCK", "UNITS", "Manager", "documented"]
+__all__ = ["AGENT", "CONFIG", "RULES", "STOCK", "UNITS", "Manager", "documented", "own_files"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path("/etc/ipsecmon/ipsecmon.yaml")
@@ -51,6 +51,11 @@ def documented(heading: str) -> str:
     return found[1]
 
 
+def own_files() -> set[Path]:
+    """Of this machine, by their names; the network namespaces of other tests among them."""
+    return {path for folder in ("/etc", "/run", "/var") for path in Path(folder).rglob("*ipsecmon*")}
+
+
 def _kernel_log(*options: str) -> list[str]:
     return subprocess.run(["dmesg", *options], capture_output=True, text=True, check=True).stdout.splitlines()
 
@@ -60,6 +65,7 @@ class Manager:
 
     def __init__(self) -> None:
         self._process: Optional[subprocess.Popen[bytes]] = None
+        self.before = own_files()
         self.complaints: list[str] = []  # what systemd had to say against our units until it had booted
 
     def prepare(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.systemd.conftest import SETTINGS
-from tests.systemd.manager import AGENT, CONFIG, RULES, UNITS, Manager, documented
+from tests.systemd.manager import AGENT, CONFIG, RULES, UNITS, Manager, documented, own_files
 
 STORE, LOGS = Path("/var/lib/ipsecmon"), Path("/var/log/ipsecmon")
 
@@ -170,7 +170,6 @@ def test_uninstalled_nothing_is_left_but_the_history(agent: Manager) -> None:
 
     assert not table_stands()
     assert agent.show(AGENT, "LoadState") == agent.show(RULES, "LoadState") == "not-found"
-    left = {str(path) for folder in ("/etc", "/run", "/var") for path in Path(folder).rglob("*ipsecmon*")}
-    ours = {path for path in left if not path.startswith((f"{UNITS}/ipsecmon", "/var/cache", "/run/netns"))}
-    assert {path for path in ours if not path.startswith(("/etc/ipsecmon", str(STORE), str(LOGS)))} == set()
+    left = {str(path) for path in own_files() - agent.before if UNITS not in path.parents}
+    assert {path for path in left if not path.startswith(("/etc/ipsecmon", str(STORE), str(LOGS)))} == set()
     assert any(STORE.iterdir())
