@@ -31,6 +31,7 @@ from ipsecmon.agent.observe import notify_systemd, watchdog_period_ns
 from ipsecmon.agent.plan import capacities
 from ipsecmon.agent.reload import SINKS, Reload, remember_outlets
 from ipsecmon.agent.rounds import STEPS_BACK, Parts, Rounds
+from ipsecmon.agent.sink_levels import sink_levels
 from ipsecmon.agent.status import describe
 from ipsecmon.agent.tunnels import HEAR_NS
 from ipsecmon.agent.wiring import Wired
@@ -224,7 +225,7 @@ class Agent:
             [outlet.name for outlet in wired.outlets],
             self._counts,
             self._keeper.check,
-            self._checkup.levels,
+            lambda: [*self._checkup.levels(), *sink_levels(wired.outlets)],
             lines_of(wired.config),
             capacities(wired.config),
             wired.queues,

@@ -74,6 +74,8 @@ class Queues(Protocol):
 class Backlog(Protocol):
     @property
     def batches(self) -> int: ...
+    @property
+    def oldest_start_ns(self) -> Optional[int]: ...
 
 
 class Books(Protocol):
@@ -348,8 +350,12 @@ class Rounds:
 
     def _sink_levels(self) -> Iterator[SelfMeasurement]:
         dropped = self._parts.store.spool_dropped()
+        now_ns = self._parts.clock.now().wall_ns
         for name in self._parts.sinks:
-            yield SelfMeasurement(name, "waiting-batches", self._parts.store.backlog(name).batches)
+            backlog = self._parts.store.backlog(name)
+            oldest_ns = now_ns if backlog.oldest_start_ns is None else backlog.oldest_start_ns
+            yield SelfMeasurement(name, "waiting-batches", backlog.batches)
+            yield SelfMeasurement(name, "oldest-waiting-s", max(0, now_ns - oldest_ns) // 10**9)
             yield SelfMeasurement(name, "dropped-batches", dropped.get(name, 0))
 
     def _complain_of_store(self, error: StoreError) -> None:

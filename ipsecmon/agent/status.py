@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Optional
@@ -69,11 +70,13 @@ def _store(wired: Wired) -> dict[str, Any]:
         return {"refusal": str(error)}
 
 
-def _backlog(wired: Wired, sink: str) -> Optional[int]:
-    try:
-        return wired.store.backlog(sink).batches
-    except StoreError:
-        return None
+def _backlog(wired: Wired, sink: str) -> dict[str, Optional[int]]:
+    """None: not known, and of the oldest also that there is none."""
+    batches = oldest_ns = None
+    with contextlib.suppress(StoreError):
+        backlog = wired.store.backlog(sink)
+        batches, oldest_ns = backlog.batches, backlog.oldest_start_ns
+    return {"backlog_batches": batches, "backlog_oldest_ns": oldest_ns}
 
 
 def _dropped(wired: Wired, sink: str) -> Optional[int]:
@@ -91,6 +94,7 @@ def _sink(wired: Wired, outlet: Outlet) -> dict[str, Any]:
         "last_error": state.last_error,
         "sent_batches": state.sent_batches,
         "rejected_points": state.rejected_points,
-        "backlog_batches": _backlog(wired, outlet.name),
+        "retries": state.retries,
+        **_backlog(wired, outlet.name),
         "dropped_batches": _dropped(wired, outlet.name),
     }

@@ -16,6 +16,7 @@ from rich.table import Table
 from ipsecmon.agent.control import NotRunning, ask
 from ipsecmon.cli.event_lines import event_line
 from ipsecmon.cli.options import config_option, json_option
+from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import printable
 from ipsecmon.config import load
 from ipsecmon.units import render_octets
@@ -146,6 +147,9 @@ def _said(finding: dict[str, Any]) -> str:
 def _waiting(sink: dict[str, Any]) -> str:
     known = sink["backlog_batches"]
     waiting = f"{'unknown' if known is None else known} batches waiting"
+    oldest_ns = sink.get("backlog_oldest_ns")
+    if oldest_ns is not None:
+        waiting += f", the oldest of {local_time(oldest_ns)}"
     lost = [f"{sink[name]:,} {name.replace('_', ' ')}" for name in _LOST if sink[name]]
     return ", ".join([waiting, *lost])
 

@@ -12,7 +12,10 @@ __all__ = ["UID", "build"]
 
 UID = "ipsecmon-health"
 _COUNT = "short"
-_LEVELS = "cpu-us|peak-memory-kib|waiting-batches|dropped-batches|datagrams|events|reloads"
+_LEVELS = (
+    "cpu-us|peak-memory-kib|waiting-batches|oldest-waiting-s|dropped-batches|failing|retries"
+    "|datagrams|events|reloads"
+)
 _LOST_IN_NFLOG = "dropped-datagrams|sequence-gap|malformed|short"
 _NO_SUM = '"counter" !~ /^${line:regex}$/'  # the line's counter is the sum of others
 _DOCTOR = is_tag("component", "doctor")

@@ -23,9 +23,11 @@ from ipsecmon.sinks.selection import has_any, select
 
 __all__ = [
     "GROUP_BATCHES",
+    "REJECTED",
     "RETRY_AFTER_MAX_S",
     "RETRY_FIRST_S",
     "RETRY_MAX_S",
+    "UNAVAILABLE",
     "BatchSource",
     "Delivery",
     "DeliveryState",
@@ -41,8 +43,8 @@ RETRY_AFTER_MAX_S = 900.0  # what a server may ask for; more is taken for a mist
 Wait = Callable[[threading.Event, Optional[float]], bool]
 """Waits until the event is set, at most so many seconds (None: for ever)."""
 
-_UNAVAILABLE = "unavailable"
-_REJECTED = "rejected"
+UNAVAILABLE = "unavailable"
+REJECTED = "rejected"
 
 _logger = logging.getLogger(__name__)
 
@@ -62,10 +64,12 @@ class DeliveryState:
 
     healthy: the last attempt left nothing to complain about. rejected_points: refused for ever by
     the far side; where it did not say how many, all that were sent with them. unexpected_errors: bugs.
+    trouble: UNAVAILABLE or REJECTED, None while healthy.
     """
 
     name: str
     healthy: bool = True
+    trouble: Optional[str] = None
     last_error: Optional[str] = None
     sent_batches: int = 0
     retries: int = 0
@@ -149,7 +153,7 @@ class Delivery:
             self._open()
             while self._may_go_on() and self._deliver_some():
                 pass
-            if self._trouble == _UNAVAILABLE:
+            if self._trouble == UNAVAILABLE:
                 self._praise()
             return None
         except IpsecmonError as error:
@@ -158,7 +162,7 @@ class Delivery:
             # Nothing of its text: it could hold a header with a token.
             self._change(unexpected_errors=self.state().unexpected_errors + 1)
             failure = Unavailable(f"unexpected {type(error).__name__} at {_place(error)}; please report it")
-        self._complain(_UNAVAILABLE, failure)
+        self._complain(UNAVAILABLE, failure)
         self._change(retries=self.state().retries + 1)
         return self._delay_s(failure)
 
@@ -201,7 +205,7 @@ class Delivery:
             else:
                 self._sink.send(batches[0])
         except Rejected as refusal:
-            self._complain(_REJECTED, refusal)
+            self._complain(REJECTED, refusal)
             points = refusal.dropped
             if points is None:
                 points = sum(len(points_of(batch)) for batch in batches)
@@ -223,13 +227,13 @@ class Delivery:
         if self._trouble != what:
             _logger.warning("sink %s sink=%s error=%s", what, self._state.name, failure)
         self._trouble = what
-        self._change(healthy=False, last_error=str(failure))
+        self._change(healthy=False, trouble=what, last_error=str(failure))
 
     def _praise(self) -> None:
         if self._trouble is not None:
             _logger.info("sink delivers again sink=%s", self._state.name)
         self._trouble = None
-        self._change(healthy=True, last_error=None)
+        self._change(healthy=True, trouble=None, last_error=None)
 
     def _change(self, **fields: object) -> None:
         with self._lock:

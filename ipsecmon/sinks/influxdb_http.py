@@ -20,6 +20,7 @@ from urllib3 import exceptions
 from ipsecmon.errors import Unavailable
 from ipsecmon.sinks.deadline import Deadline
 from ipsecmon.sinks.influxdb_answers import Answer, Transport, one_line
+from ipsecmon.sinks.proxy import Proxy, proxy_of
 from ipsecmon.sinks.secrets import read_secret
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ class _DatabaseTransport:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            retries=False,
-            timeout=urllib3.Timeout(total=config.timeout),
-            ca_certs=str(config.ca_file) if config.ca_file else None,
+        settings: dict[str, Any] = {
+            "num_pools": 1,
+            "retries": False,
+            "timeout": urllib3.Timeout(total=config.timeout),
+            "ca_certs": str(config.ca_file) if config.ca_file else None,
+        }
+        self._proxy = proxy_of(config.url)
+        self._pool = (
+            urllib3.ProxyManager(self._proxy.url, proxy_headers=self._proxy.headers, **settings)
+            if self._proxy
+            else urllib3.PoolManager(**settings)
         )
         self._deadline = Deadline(self._pool, config.timeout + _GRACE_S)
         query = {"db": config.database or "", "precision": "ns"}
@@ -64,7 +71,7 @@ class _DatabaseTransport:
                     "POST", self._address, body=lines, headers=headers, redirect=False
                 )
         except exceptions.HTTPError as error:
-            raise _unavailable(self._config, error, self._deadline) from error
+            raise _unavailable(self._config, error, self._deadline, self._proxy) from error
         if self._deadline.is_over:  # what came was cut off, and may look like a whole answer
             raise _no_answer(self._config)
         return Answer(response.status, _lower(response.headers), _text(response.data))
@@ -81,6 +88,7 @@ class _BucketTransport:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._proxy = proxy_of(config.url)
         client: Any = InfluxDBClient  # its types are partial
         self._client = client(
             url=config.url,
@@ -90,6 +98,8 @@ class _BucketTransport:
             enable_gzip=config.gzip,
             ssl_ca_cert=str(config.ca_file) if config.ca_file else None,
             retries=False,
+            proxy=self._proxy.url if self._proxy else None,
+            proxy_headers=self._proxy.headers if self._proxy else None,
         )
         service: Any = WriteService
         self._service = service(self._client.api_client)
@@ -110,7 +120,7 @@ class _BucketTransport:
                 raise _tls_unavailable(config, str(error.reason)) from None
             return Answer(error.status, _lower(error.headers), _text(error.body))
         except (exceptions.HTTPError, UnicodeDecodeError) as error:
-            raise _unavailable(config, error, self._deadline) from error
+            raise _unavailable(config, error, self._deadline, self._proxy) from error
         if self._deadline.is_over:
             raise _no_answer(config)
         return Answer(status, _lower(headers), "")
@@ -136,10 +146,16 @@ def _text(body: object) -> str:
 
 
 def _unavailable(
-    config: Config, error: Union[exceptions.HTTPError, UnicodeDecodeError], deadline: Deadline
+    config: Config,
+    error: Union[exceptions.HTTPError, UnicodeDecodeError],
+    deadline: Deadline,
+    proxy: Optional[Proxy],
 ) -> Unavailable:
     if deadline.is_over:
         return _no_answer(config)
+    if proxy and isinstance(error, exceptions.ProxyError):
+        said = one_line(str(error.original_error))
+        return Unavailable(f"{config.url}: no way through {proxy.url} ({said}); check {proxy.variable}")
     if isinstance(error, exceptions.SSLError):
         return _tls_unavailable(config, str(error))
     cause = error.__cause__ or error.__context__

@@ -17,6 +17,8 @@ PACKAGES = {
     "influxd": "influxdb",
     "nginx": "nginx-light",
     "openssl": "openssl",
+    "tinyproxy": "tinyproxy",
+    "victoria-metrics": "victoria-metrics",
     "mkfs.ext4": "e2fsprogs",
     "chattr": "e2fsprogs",
     "npm": "npm",

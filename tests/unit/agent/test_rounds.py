@@ -130,6 +130,17 @@ def test_what_else_the_agent_says_of_itself_is_in_every_batch(life: Life) -> Non
     life.stop()
 
 
+def test_what_waits_for_a_sink_and_for_how_long_is_in_every_batch(life: Life) -> None:
+    found = []
+    for _ in range(4):
+        life.run(1)
+        assert life.rounds.last_closed is not None
+        own = {one.kind: one.value for one in life.rounds.last_closed.self_measurements}
+        found.append((own["waiting-batches"], own["oldest-waiting-s"]))
+    assert found == [(3, 40), (4, 50), (5, 60), (6, 70)]  # three of 10 s were there before
+    life.stop()
+
+
 NIC = CounterKey("wan0", Direction.IN, ObservationPoint.NIC)
 GONE = CounterKey("wan0", Direction.IN, ObservationPoint.RULES_GONE)
 

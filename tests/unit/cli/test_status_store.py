@@ -28,6 +28,7 @@ SINK: dict[str, Any] = {
     "sent_batches": 9,
     "rejected_points": 0,
     "backlog_batches": 3,
+    "backlog_oldest_ns": 1_795_323_600 * 10**9,
     "dropped_batches": 0,
 }
 
@@ -76,7 +77,7 @@ def test_a_store_that_refuses_is_a_trouble(monkeypatch: pytest.MonkeyPatch, conf
 
 
 def test_a_store_that_cannot_even_be_read_is_said(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
-    unknown = {"backlog_batches": None, "dropped_batches": None}
+    unknown = {"backlog_batches": None, "backlog_oldest_ns": None, "dropped_batches": None}
     code, said = status(monkeypatch, config_file, {"refusal": "disk I/O error"}, unknown)
     assert code == 1
     assert "disk I/O error" in said and "unknown batches waiting" in said
@@ -90,7 +91,8 @@ def test_what_was_given_up_is_said(monkeypatch: pytest.MonkeyPatch, config_file:
     assert "spool is full, oldest intervals are dropped: influxdb" in said
     assert "store.max_size is too small for these counters" in said
     assert "at its size: fine history goes early" in said
-    assert "3 batches waiting, 1,200 dropped batches, 7 rejected points" in said
+    assert "3 batches waiting, the oldest of 2026-11-22" in said
+    assert ", 1,200 dropped batches, 7 rejected points" in said
 
 
 def test_how_sas_are_read_is_said_where_they_are(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
