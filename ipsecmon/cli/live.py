@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
 from rich import box
 from rich.console import Console
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,15 @@ from ipsecmon.units import render_octets, render_rate
 
 __all__ = ["LiveTable", "table_of"]
 
+_HEADINGS = ("in", "total in", "out", "total out", "packets", "copies", "lost")
+_LEFT_OUT = (  # the first of these that leaves room
+    (),
+    ("packets",),
+    ("packets", "copies"),
+    ("packets", "copies", "total in", "total out"),
+)
+_ANY_WIDTH = 1000  # columns of a terminal: more than the table ever wants
+
 
 class LiveTable:
     """Redrawn at each look; rates are between two looks."""
@@ -31,15 +41,25 @@ class LiveTable:
 
     def show(self, look: Totals) -> None:
         self._live.start()  # at the first look: an agent that cannot start leaves the terminal as it is
-        self._live.update(table_of(self._config, look, self._before), refresh=True)
+        self._live.update(self._fitting(look), refresh=True)
         self._before = look
 
     def close(self) -> None:
         self._live.stop()
 
+    def _fitting(self, look: Totals) -> Table:
+        """With as many columns as have room: half a number is worse than none."""
+        console = self._live.console
+        wide = console.options.update_width(_ANY_WIDTH)
+        for left_out in _LEFT_OUT:
+            table = table_of(self._config, look, self._before, left_out)
+            if Measurement.get(console, wide, table).maximum <= console.width:
+                break
+        return table
 
-def table_of(config: Config, look: Totals, before: Optional[Totals]) -> Table:
-    """One row a counter and observation point, both directions side by side."""
+
+def table_of(config: Config, look: Totals, before: Optional[Totals], left_out: Collection[str] = ()) -> Table:
+    """One row a counter and observation point, both directions side by side. left_out: headings."""
     now = look.by_key
     passing = rates(before, look) if before else {}
     lines = ", ".join(f"{line.name} ({line.interface})" for line in config.lines)
@@ -51,15 +71,18 @@ def table_of(config: Config, look: Totals, before: Optional[Totals]) -> Table:
         caption_justify="left",
     )
     table.add_column("counter", no_wrap=True)
-    for heading in ("in", "total in", "out", "total out", "packets", "copies", "lost"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in _HEADINGS:
+        if heading not in left_out:
+            table.add_column(heading, justify="right", no_wrap=True)
     names = {line.name for line in config.lines}
     for point in POINTS:
         keys = _named(now, point)
         if keys:
             table.add_row(Text(POINTS[point], style="dim italic"))
         for name in sorted(keys, key=lambda one: one not in names):
-            table.add_row(*_cells(name, point, now, passing, is_line=name in names))
+            first, *rest = _cells(name, point, now, passing, is_line=name in names)
+            shown = [cell for cell, heading in zip(rest, _HEADINGS) if heading not in left_out]
+            table.add_row(first, *shown)
         if keys:
             table.add_section()
     return table
