@@ -38,7 +38,8 @@ def of_line(one: Batch) -> int:
 
 def check(folder: Path, sink: Sink, influxd: InfluxServer, database: str, clock: SteppedClock) -> list[Batch]:
     """No interval twice, none overwritten, none with a rate that was not there; the sums are the kernel's."""
-    batches = spooled(folder)
+    spool = spooled(folder)
+    batches = [one for one in spool if not one.resolution_s]
     starts_ns = [one.start_ns for one in batches]
     assert len(set(starts_ns)) == len(starts_ns)
     for one in batches:
@@ -46,12 +47,26 @@ def check(folder: Path, sink: Sink, influxd: InfluxServer, database: str, clock:
         assert 0 < seconds <= 21
         assert of_line(one) / max(seconds, 1) <= OCTETS_PER_S * 1.03  # as much as the clock is slewed
         sink.send(one)
+    for hour in [one for one in spool if one.resolution_s]:
+        sink.send(hour)
+    _check_hours(influxd, database)
     (stored,) = influxd.rows("SELECT sum(octets), count(octets) FROM counter", database)
     in_report = report(folder, 0, 2**62).rows[0].octets
     total = Rules(clock).octets()
     assert stored["sum"] == in_report == sum(map(of_line, batches)) == total
     assert stored["count"] == len([one for one in batches if one.increments])
     return batches
+
+
+def _check_hours(influxd: InfluxServer, database: str) -> None:
+    """Each that is over is what its intervals are, though it was sent before all of them had come."""
+    hours = influxd.rows("SELECT sum(octets) FROM counter_1h GROUP BY time(1h) fill(none)", database)
+    sums = influxd.rows("SELECT sum(octets) FROM counter GROUP BY time(1h) fill(none)", database)
+    by_start = {row["time"]: row["sum"] for row in sums}
+    running = influxd.rows("SELECT last(octets) FROM counter", database)[0]["time"] // (HOUR_S * NS)
+    for row in hours:
+        if row["time"] // (HOUR_S * NS) != running:
+            assert row["sum"] == by_start[row["time"]]
 
 
 @pytest.fixture

@@ -158,7 +158,9 @@ def test_points_beyond_the_retention_are_dropped_counted_and_said_and_the_rest_g
     with caplog.at_level(logging.INFO):
         state = delivered(tmp_path, influxdb(influxd.url, database, **login), batches, counts=counts)
     assert stored_octets(influxd, database) == total_octets(*batches[2:])
-    assert state.rejected_points == counts.totals()["influxdb.rejected-points"] == 10
+    closed_hours = len({start_ns // HOUR_NS for start_ns in starts_ns}) - 1
+    refused = 2 * 5 + 3 * closed_hours  # of an interval each meter too
+    assert state.rejected_points == counts.totals()["influxdb.rejected-points"] == refused
     assert caplog.text.count("sink rejected sink=influxdb") == 1
     assert "points beyond retention policy" in caplog.text and state.retries == 0
 
@@ -171,6 +173,28 @@ def test_a_field_of_another_type_costs_its_points_and_the_others_of_the_interval
     state = delivered(tmp_path, influxdb(influxd.url, database, **login), batches)
     assert stored_octets(influxd, database) == total_octets(*batches)
     assert state.rejected_points == 8
+
+
+def test_an_outage_longer_than_the_spool_leaves_every_hour_and_the_newest_intervals(
+    influxd: InfluxServer, database: str, login: dict[str, Any], tmp_path: Path
+) -> None:
+    batches = [batch(number) for number in range(3 * 360 + 1)]
+    sink = influxdb(influxd.url, database, timeout="10s", **login)
+    with opened(tmp_path, max_spool_batches=100) as store:
+        commit(store, *batches[:200], sinks=("influxdb",))
+        influxd.kill()
+        with pytest.raises(Unavailable):
+            sink.send(batches[0])
+        commit(store, *batches[200:], sinks=("influxdb",))
+        dropped = store.spool_dropped()["influxdb"]
+    influxd.start()
+    state = delivered(tmp_path, sink, [])
+    assert len(batches) - dropped + 3 == state.sent_batches <= 103
+    rows = influxd.rows("SELECT sum(octets) FROM counter_1h GROUP BY time(1h) fill(none)", database)
+    assert [row["sum"] for row in rows] == [
+        total_octets(*batches[hour * 360 : (hour + 1) * 360]) for hour in range(3)
+    ]
+    assert stored_octets(influxd, database) == total_octets(*batches[dropped:])
 
 
 def test_a_server_killed_between_and_within_batches_has_each_of_them_once(
