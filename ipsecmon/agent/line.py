@@ -14,7 +14,7 @@ from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, How, ObservationPoint, line_of
 from ipsecmon.store import ReportRow, report, tunnel_report
 
-__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "ways_of"]
+__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "parts_on", "ways_of"]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)
@@ -124,7 +124,7 @@ def _divided(
     line: Line, lines: Sequence[Line], way: Direction, rows: Rows, uncertain: Collection[CounterKey] = ()
 ) -> list[LineShare]:
     """What was derived is the first line's: of several, nothing is."""
-    own = {CounterKey(name, way, _WIRE): volume for name, volume in _parts(line, lines, way, rows).items()}
+    own = {CounterKey(name, way, _WIRE): volume for name, volume in parts_on(line, lines, way, rows).items()}
     others = {
         key: volume
         for key, volume in rows.items()
@@ -133,7 +133,7 @@ def _divided(
     return divide(list(own), {**others, **own}, uncertain)
 
 
-def _parts(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dict[str, Volume]:
+def parts_on(line: Line, lines: Sequence[Line], way: Direction, rows: Rows) -> dict[str, Volume]:
     """By the counter's name. A counter that has no line in its name was of the only line there was, but for
     what was counted in it since as the sum of several: the first line's."""
     names = [key.name for key in rows if key[1:] == (way, _WIRE)]

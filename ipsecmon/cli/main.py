@@ -10,6 +10,7 @@ import click
 from ipsecmon import __version__
 from ipsecmon.cli.backfill import backfill_command
 from ipsecmon.cli.check import check_command
+from ipsecmon.cli.compare import compare_command
 from ipsecmon.cli.doctor import doctor_command
 from ipsecmon.cli.events import events_command
 from ipsecmon.cli.init import init_command
@@ -50,6 +51,7 @@ cli.add_command(status_command)
 cli.add_command(reload_command)
 cli.add_command(top_command)
 cli.add_command(report_command)
+cli.add_command(compare_command)
 cli.add_command(line_command)
 cli.add_command(tunnels_command)
 cli.add_command(events_command)

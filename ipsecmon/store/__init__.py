@@ -20,6 +20,7 @@ from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
 from ipsecmon.store.store import Opened, Store
 from ipsecmon.store.summary import Report, ReportRow, report
+from ipsecmon.store.timelines import Happened, Span, Timeline, timelines
 from ipsecmon.store.tunnel_rows import ALL_PEERS
 from ipsecmon.store.tunnels import TunnelReport, TunnelRow, tunnel_report
 from ipsecmon.store.wal import WAL_MAX_OCTETS
@@ -33,15 +34,18 @@ __all__ = [
     "WAL_MAX_OCTETS",
     "Backlog",
     "ClockStep",
+    "Happened",
     "LayerRow",
     "Opened",
     "QueueInterval",
     "Report",
     "ReportRow",
     "SavedReading",
+    "Span",
     "Spool",
     "Store",
     "StoreState",
+    "Timeline",
     "TunnelReport",
     "TunnelRow",
     "events",
@@ -51,5 +55,6 @@ __all__ = [
     "layer_rows",
     "queue_intervals",
     "report",
+    "timelines",
     "tunnel_report",
 ]

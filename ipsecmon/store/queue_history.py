@@ -11,9 +11,9 @@ from ipsecmon.store.queue_rows import COLUMNS, KEY
 from ipsecmon.store.segments import finest
 from ipsecmon.store.tunnels import opened_reader
 
-__all__ = ["QueueInterval", "queue_intervals"]
+__all__ = ["FIRST_WITH_QUEUES", "QueueInterval", "queue_intervals"]
 
-_FIRST_WITH_QUEUES = 6  # version of the file
+FIRST_WITH_QUEUES = 6  # version of the file
 _IN_ORDER = (
     f"SELECT first_ns, end_ns, {KEY}, {', '.join(COLUMNS)}"
     " FROM span JOIN queue_history ON span_id = span.id JOIN queue ON queue.id = queue_id"
@@ -32,7 +32,7 @@ class QueueInterval(NamedTuple):
 def queue_intervals(folder: Path, start_ns: int, end_ns: int) -> tuple[QueueInterval, ...]:
     """Of intervals that begin in [start_ns, end_ns), as finely as history has them. Raises StoreError."""
     with opened_reader(folder) as (connection, version):
-        if version < _FIRST_WITH_QUEUES:  # no agent has migrated it yet
+        if version < FIRST_WITH_QUEUES:  # no agent has migrated it yet
             return ()
         complete_from_ns = dict(connection.execute("SELECT resolution_s, complete_from_ns FROM level"))
         return tuple(
