@@ -41,8 +41,8 @@ def looks(octets: int, packets: int) -> list[Totals]:
     ("width", "left_out"),
     [
         (120, []),
-        (80, ["packets"]),
-        (74, ["packets", "copies"]),
+        (92, ["packets"]),
+        (80, ["packets", "copies"]),
         (60, ["packets", "copies", "total in", "total out"]),
     ],
 )
