@@ -14,7 +14,7 @@ import numpy as np
 
 from ipsecmon.account.line_agreement import outside_of
 from ipsecmon.account.line_parts import sharers
-from ipsecmon.account.partition import Volume, header_octets
+from ipsecmon.account.partition import Volume
 from ipsecmon.account.queue_shares import Carried, Leaf, Offered, Surety, carry
 from ipsecmon.agent.compare_bins import Bins, Floats, Volumes
 from ipsecmon.agent.line import parts_on
@@ -196,7 +196,7 @@ def _behind_queue(line: Line, way: Direction, parts: Mapping[str, Offered], bins
         return None
     outside = outside_of(line.interfaces, way, {key: _total(one) for key, one in bins.counters.items()})
     said = outside.said.get(ObservationPoint.LINK_HEADERS, Volume())
-    header = header_octets(outside.nic, said) / outside.nic.packets if outside.nic.packets else 0.0
+    header = said.octets / said.packets if said.packets else 0.0  # of the frames of which it is known
     left = _sum(one.octets - header * one.packets for one in nics if one is not None)
     keys = [CounterKey(name, way, ObservationPoint.QDISC_DROPS) for name in line.interfaces]
     none = np.zeros(len(left))
