@@ -17,8 +17,8 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE := -n 2 --dist loadfile
 EXACT := tests/guest/test_xfrm.py::test_totals_are_exact_through_rekeys_deletions_and_polls_at_any_moment
-SAS := $(addprefix tests/guest/test_,$(addsuffix .py,ike_names layers no_key replay_window sa_readers sa_source \
-  shares tunnels tunnel_rekeys tunnel_restarts xfrm))
+SAS := $(addprefix tests/guest/test_,$(addsuffix .py,agreement ike_names init layers no_key replay_window \
+  sa_readers sa_source shares tunnels tunnel_rekeys tunnel_restarts xfrm))
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
 PARTS := check test-unit test-netns test-guest test-parts
@@ -60,8 +60,8 @@ test-unit: venv
 test-netns: venv
 	@$(PYTEST) $(SIDE_BY_SIDE) tests/netns --junitxml=build/netns.xml
 
-# two guests, each with a CPU of its own where there are two, that take about as long: in the second is what
-# reads SAs; what loads esp4_offload (test_blind_rules, test_doctor) stays out of it
+# two guests, each with a CPU of its own where there are two, that take about as long: the second reads SAs, and
+# SAS may be evened out but for what loads esp4_offload (test_blind_rules, test_doctor)
 test-guest: venv
 	@scripts/side-by-side test-guest-rules test-guest-sas
 

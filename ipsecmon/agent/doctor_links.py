@@ -47,12 +47,22 @@ def read_gro(names: Sequence[str]) -> Mapping[str, bool]:
 
 
 def read_gro_beside(names: Iterable[str]) -> list[str]:
-    """Interfaces that are up, merge what they receive, and are none of these. Raises SourceError."""
+    """Interfaces that are up, merge what they receive, and are none of these. Raises SourceError.
+
+    Of virtual ones veths alone: into the others packets come from below, where they were merged.
+    """
     with _route() as route:
         links = list(route.get_links())
-    ups = [link for link in links if link["flags"] & _UP and not link["flags"] & _LOOPBACK]
-    others = {str(link.get_attr("IFLA_IFNAME")) for link in ups}.difference(names)
+    receiving = [link for link in links if link["flags"] & _UP and not link["flags"] & _LOOPBACK]
+    others = {str(one.get_attr("IFLA_IFNAME")) for one in receiving if _kind(one) in ("", "veth")}
+    others.difference_update(names)
     return sorted(filter(_has_gro, others))
+
+
+def _kind(link: Any) -> str:
+    """Empty for a device that has hardware."""
+    info = link.get_attr("IFLA_LINKINFO")
+    return str(info.get_attr("IFLA_INFO_KIND") or "") if info else ""
 
 
 def _has_gro(name: str) -> bool:

@@ -28,11 +28,12 @@ def _rules_reloaded(facts: Facts) -> Iterator[Seen]:
     number, milliseconds = known(facts.agent).gaps
     if number:
         times = "once" if number == 1 else f"{number:,} times"
-        yield Seen(
-            Severity.RISK,
-            f"our rules were taken away, changed or loaded anew {times} since the last hourly look; "
-            f"they are back, after {milliseconds / 1000:.1f} s at most",
-        )
+        seconds = f"{milliseconds / 1000:.1f} s at most"
+        whose, after = ("our rules", f"they are back, after {seconds}")
+        if not facts.is_managed:
+            whose, after = ("rules of your groups", f"these did not count for {seconds}")
+        what = f"{whose} were taken away, changed or loaded anew {times} since the last hourly look; {after}"
+        yield Seen(Severity.RISK, what)
 
 
 def _rules_behind(facts: Facts) -> Iterator[Seen]:

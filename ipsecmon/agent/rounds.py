@@ -148,6 +148,7 @@ class Rounds:
         self.last_closed: Optional[Batch] = None
         self._agreement = Agreement()
         self._gaps = RuleGaps()
+        self._gone: set[CounterKey] = set()  # whose rules, which are not ours, have been taken away
         self._gaps.stood(parts.interfaces.poll(), parts.clock.now().monotonic_ns)
         self._derived = DerivedEsp()
         self._part_series = PartSeries()
@@ -193,15 +194,19 @@ class Rounds:
         if uncounted:
             parts.counts.add("rules", "uncounted-copies", uncounted)
         was_reloaded = self._was_reloaded(rules.readings)
+        gone = {key for key in rules.missing if key in self._readings}
         self._readings.update((reading.key, reading) for reading in readings)
-        if self._stood(rules, was_reloaded):
+        if self._stood(rules, was_reloaded) and not gone:
             self._gaps.stood(readings, at_ns)
         else:
-            self._note_gap()
+            self._note_gap(is_news=not gone or gone != self._gone)
+        self._gone = gone
 
     def _stood(self, rules: RuleReadings, was_reloaded: bool) -> bool:
-        """False: ours did not all the time since the last round, and do so again. Raises SourceError."""
-        if not rules.missing and rules.generation == self._generation:
+        """False: they did not all the time since the last round, and do so again; but rules that are not ours
+        may be gone still. Raises SourceError."""
+        was_changed = any(one.before is not None for one in rules.readings)  # by who wrote them
+        if not rules.missing and not was_changed and rules.generation == self._generation:
             return True
         try:
             checked = self._parts.check_rules(rules.missing)
@@ -209,17 +214,18 @@ class Rounds:
             self._note_gap()
             raise
         self._generation = checked.generation
-        return not checked.repaired and not was_reloaded
+        return not checked.repaired and not was_reloaded and not was_changed
 
-    def _note_gap(self) -> None:
+    def _note_gap(self, is_news: bool = True) -> None:
         parts = self._parts
         gap = self._gaps.add(parts.interfaces.poll(), parts.clock.now().monotonic_ns)
-        parts.counts.add("rules", "gaps")
         parts.counts.add("rules", "gap-ms", round(gap.seconds * 1000))
-        _logger.warning(
-            "rules did not stand all the time, uncounted at most seconds=%.1f octets_in=%d octets_out=%d",
-            *gap,
-        )
+        if is_news:
+            parts.counts.add("rules", "gaps")
+            _logger.warning(
+                "rules did not stand all the time, uncounted at most seconds=%.1f octets_in=%d octets_out=%d",
+                *gap,
+            )
 
     def read_all(self) -> None:
         """As read(), and the SAs; where some ended with no last reading, the counters again after that."""

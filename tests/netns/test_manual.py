@@ -163,6 +163,45 @@ def test_a_reload_that_zeroes_the_counters_costs_and_doubles_nothing_at_rest(
     assert row["lost_packets"] == row["pending_packets"] == 0
 
 
+def test_what_a_reload_may_have_cost_has_an_upper_bound(
+    topology: Topology, agent: Agent, flavour: str
+) -> None:
+    """Nothing tells when within the interval it was: at most all that the interface counted in it."""
+    agent.configure(interval="60s")
+    agent.start()
+    before = send(topology, 300)
+    agent.report()
+    missed = send(topology, 200)
+    load(topology, flavour)
+    after = send(topology, 100)
+    report = agent.report()
+    bound = {row["direction"]: row for row in report["rules_gone"]}["out"]
+    told = json.loads(agent.call("line", "--json"))["out"]
+
+    row = next(
+        row for row in report["counters"] if (row["name"], row["direction"], row["observed_at"]) == OUT
+    )
+    assert volume(row) == total(before, after)
+    assert bound["frames"] == missed.packets + after.packets
+    assert bound["octets"] == missed.octets + after.octets + bound["frames"] * LINK_HEADER
+    assert told["agreement"] == "explained" and told["bounds"]["rules-gone"]["most"] == bound["octets"]
+    assert "rules did not stand all the time" in agent.log()
+
+
+def test_rules_that_are_gone_for_good_are_told_once_and_bounded(topology: Topology, agent: Agent) -> None:
+    load(topology, "nft")
+    agent.start()
+    send(topology, 100)
+    agent.report()
+    topology.run("router", "nft", "flush", "ruleset")
+    lost = [send(topology, 50), send(topology, 70)]
+    report = [agent.report() for _ in range(3)][-1]
+
+    bound = {row["direction"]: row for row in report["rules_gone"]}["out"]
+    assert bound["frames"] == sum(one.packets for one in lost)
+    assert agent.log().count("rules did not stand all the time") == 1
+
+
 def test_reloads_under_traffic_cost_at_most_what_passed_since_the_last_poll(
     topology: Topology, agent: Agent, flavour: str
 ) -> None:
