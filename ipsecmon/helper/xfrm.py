@@ -128,13 +128,12 @@ class NetlinkSaReader:
     def _datagrams(self) -> Iterator[memoryview]:
         """Each is decoded by the time the next one is asked for."""
         decoder = self._decoder
-        before = decoder.decoded + decoder.reread + decoder.reused
         connection = self._asking.send(encode_sa_dump)
         connection.setblocking(False)  # the kernel has more whenever it is asked: no poll(2) before each recv
         while True:
             datagram = memoryview(self._buffer)[: connection.recv_into(self._buffer)]
             yield datagram
-            if decoder.decoded + decoder.reread + decoder.reused - before > MAX_SAS:
+            if decoder.seen > MAX_SAS:
                 raise SourceError(f"the kernel has more than {MAX_SAS} SAs: they are not accounted")
             for message in (*islice(pull_messages(datagram), 1), *decoder.others):
                 self._is_interrupted |= bool(message.flags & NLM_F_DUMP_INTR)

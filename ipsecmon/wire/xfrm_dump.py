@@ -20,6 +20,7 @@ from ipsecmon.wire.xfrm_pieces import Layout, Pieces, cut_message, with_moved
 __all__ = ["SaDumpDecoder"]
 
 Octets = Union[bytes, bytearray, memoryview]
+Cut = Callable[[Octets, int], Pieces]
 
 SAS_KEPT = 20000  # twice of what is known to work; about 2 kB each. Those beyond are told whole each time
 LAYOUTS_KEPT = 256  # of what ciphers and options make
@@ -30,34 +31,61 @@ _ID = slice(56, 80)  # struct xfrm_id: destination, SPI, protocol
 
 
 class _Kept:
-    """One SA. octets: of its message. still: of its pieces. has_moved: since row was made."""
+    """One SA. octets: of its message. still, moving: its pieces. has_moved: since row was made.
 
-    __slots__ = ("has_moved", "layout", "octets", "pieces", "row", "still", "unpack")
+    The rest is its layout's, found at once: each poll asks it of each SA.
+    """
 
-    def __init__(self, layout: Layout, octets: int, pieces: Pieces, row: SecurityAssociation) -> None:
-        self.layout = layout
-        self.octets = octets
-        self.unpack: Callable[[Octets, int], Pieces] = layout.cut.unpack_from
-        self.pieces = pieces
-        self.still = layout.still(pieces)
-        self.row = row
+    __slots__ = (
+        "add_moved",
+        "add_pieces",
+        "cut_moving",
+        "cut_still",
+        "has_moved",
+        "layout",
+        "moving",
+        "octets",
+        "row",
+        "still",
+    )
+
+    def __init__(
+        self, layout: Layout, buffer: Octets, start: int, octets: int, row: SecurityAssociation
+    ) -> None:
+        self.layout, self.octets, self.row = layout, octets, row
+        self.cut_still: Cut = layout.still.unpack_from
+        self.cut_moving: Cut = layout.moving.unpack_from
+        self.still, self.moving = self.cut_still(buffer, start), self.cut_moving(buffer, start)
+        self.add_moved, self.add_pieces = layout.moved.rows.append, layout.moved.pieces.extend
         self.has_moved = False
+
+    def is_in(self, buffer: Octets, start: int, octets: int) -> bool:
+        """Whether a message there is of this SA, and at most what moves is other than it was."""
+        return self.octets == octets and self.cut_still(buffer, start) == self.still
+
+    def follow(self, buffer: Octets, start: int, row: int) -> None:
+        """row: its place in this dump."""
+        now = self.cut_moving(buffer, start)
+        if now != self.moving:
+            self.moving, self.has_moved = now, True
+            self.add_moved(row)
+            self.add_pieces(now)
 
     def current(self) -> SecurityAssociation:
         if self.has_moved:
-            self.row = with_moved(self.row, self.layout, self.pieces)
+            self.row = with_moved(self.row, self.layout, self.still, self.moving)
             self.has_moved = False
         return self.row
 
 
 class SaDumpDecoder:
-    """decoded, reread, reused: SAs of all dumps so far: wholly, their counters only, not at all.
+    """decoded, reread, reused: SAs of all whole dumps so far: wholly, their counters only, not at all.
 
-    others: messages of other types that the last datagram held.
+    seen: SAs of the dump in work. others: messages of other types that its last datagram held.
     """
 
     def __init__(self) -> None:
-        self.decoded = self.reread = self.reused = 0
+        self.decoded = self.reread = self.reused = self.seen = 0
         self.others: list[Message] = []
         self._kept: list[Optional[_Kept]] = []
         self._before = self._kept
@@ -74,6 +102,10 @@ class SaDumpDecoder:
         except BaseException:
             self._untell(work.kept)
             raise
+        moved = sum(len(layout.moved.rows) for layout in self._layouts.values())
+        self.decoded += len(work.told)
+        self.reread += moved
+        self.reused += len(work.kept) - moved - len(work.told)
         self._before, self._kept = self._kept, work.kept[:SAS_KEPT]
         if not is_known:
             return tell_all(work.rows())
@@ -90,7 +122,7 @@ class SaDumpDecoder:
             for row in layout.moved.rows:
                 one = kept[row] if row < len(kept) else None
                 if one is not None:
-                    one.pieces = ()
+                    one.moving = ()
 
     def _begin(self) -> None:
         self._places = None
@@ -99,57 +131,34 @@ class SaDumpDecoder:
             layout.moved.pieces.clear()
 
     def _compare(self, work: _Work, datagrams: Iterable[Octets]) -> None:
-        last, kept, at, unchanged = self._kept, work.kept, 0, 0
+        last, kept, at = self._kept, work.kept, 0
         for datagram in datagrams:
             self.others = []
             for start, octets in _messages(datagram, self.others):
                 one = last[at] if at < len(last) else None
-                if one is not None and one.octets == octets:
-                    now = one.unpack(datagram, start)
-                    if now == one.pieces:
-                        unchanged += 1
-                        kept.append(one)
-                        at += 1
-                        continue
-                    if self._move(one, now, len(kept)):
-                        kept.append(one)
-                        at += 1
-                        continue
-                at = self._elsewhere(work, datagram, start, octets, at)
-            self.reused += unchanged
-            unchanged = 0
-
-    def _move(self, one: _Kept, now: Pieces, row: int) -> bool:
-        """Whether it is the SA that was kept there, and moved. row: its place in this dump."""
-        layout = one.layout
-        if layout.still(now) != one.still:
-            return False
-        one.pieces = now
-        one.has_moved = True
-        layout.moved.rows.append(row)
-        layout.moved.pieces.extend(layout.moving(now))
-        self.reread += 1
-        return True
-
-    def _again(self, one: _Kept, buffer: Octets, start: int, octets: int, row: int) -> bool:
-        """Whether it is that SA, and at most moved."""
-        if one.octets != octets:
-            return False
-        now = one.unpack(buffer, start)
-        if now == one.pieces:
-            self.reused += 1
-            return True
-        return self._move(one, now, row)
+                # as is_in() and follow(), which are too slow for each SA of each poll
+                if one is not None and one.octets == octets and one.cut_still(datagram, start) == one.still:
+                    now = one.cut_moving(datagram, start)
+                    if now != one.moving:
+                        one.moving = now
+                        one.has_moved = True
+                        one.add_moved(len(kept))
+                        one.add_pieces(now)
+                    kept.append(one)
+                    at += 1
+                else:
+                    at = self._elsewhere(work, datagram, start, octets, at)
+            self.seen = len(kept)
 
     def _elsewhere(self, work: _Work, buffer: Octets, start: int, octets: int, at: int) -> int:
         """An SA that is not the one that was kept there. And where the next one is expected."""
         place = self._find(buffer, start)
-        if place is not None:
-            one = self._kept[place]
-            if one is not None and self._again(one, buffer, start, octets, len(work.kept)):
-                work.jump(place)
-                work.kept.append(one)
-                return place + 1
+        one = None if place is None else self._kept[place]
+        if place is not None and one is not None and one.is_in(buffer, start, octets):
+            one.follow(buffer, start, len(work.kept))
+            work.jump(place)
+            work.kept.append(one)
+            return place + 1
         row, kept = self._anew(buffer, start, octets)
         work.jump(NEW)
         work.told[len(work.kept)] = row
@@ -168,7 +177,6 @@ class SaDumpDecoder:
 
     def _anew(self, buffer: Octets, start: int, octets: int) -> tuple[SecurityAssociation, Optional[_Kept]]:
         row = decode_sa(buffer, Message(XFRM_MSG_NEWSA, 0, 0, start, start + octets))
-        self.decoded += 1
         attributes = tuple(
             (kind, from_ - start, to - start)
             for kind, from_, to in pull_attributes(buffer, start + _INFO_OCTETS, start + octets)
@@ -176,7 +184,7 @@ class SaDumpDecoder:
         layout = self._layout(octets, attributes)
         if layout is None:
             return row, None
-        return row, _Kept(layout, octets, layout.cut.unpack_from(buffer, start), row)
+        return row, _Kept(layout, buffer, start, octets, row)
 
     def _layout(self, octets: int, attributes: tuple[tuple[int, int, int], ...]) -> Optional[Layout]:
         layout = self._layouts.get((octets, *attributes))

@@ -145,7 +145,7 @@ def test_nothing_that_is_kept_holds_a_key() -> None:
     decoder.decode([sa(1) + sa(2), *load("xfrm-states")])
     decoder.decode([sa(1, packets=8) + sa(2), *load("xfrm-states")])
 
-    pieces = [(one.pieces, one.still, one.current()) for one in decoder.helpers._kept if one is not None]
+    pieces = [(one.moving, one.still, one.current()) for one in decoder.helpers._kept if one is not None]
     kept = repr((pieces, decoder.helpers._places, list(decoder.helpers._layouts)))
     for octet in (0xA5, 0xB6, 0xC7, 0xD8):
         assert bytes([octet] * 4).hex() not in kept and repr(bytes([octet] * 4))[2:-1] not in kept
