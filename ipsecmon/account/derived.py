@@ -101,12 +101,18 @@ class DerivedEsp:
         self._sums: Optional[_Sums] = None
         self._next: tuple[bool, Optional[_Sums]] = (False, None)
 
-    def derive(self, batch: Batch, lines: Collection[str]) -> list[Increment]:
-        """At DERIVED, by tunnels' names. lines: their names; of several, nobody knows on which it came."""
+    def derive(
+        self, batch: Batch, lines: Collection[str], parts: Collection[str] = _BUILT_IN
+    ) -> list[Increment]:
+        """At DERIVED, by tunnels' names. lines: their names; of several, nobody knows on which it came.
+
+        parts: what rules of the line count, by name. A tunnel whose ESP none of them is known to count, as
+        rules of others may without saying so, tells nothing of what rules see.
+        """
         if len(lines) != 1:
             self._next = (False, None)
             return []
-        now = _measured(batch, lines)
+        now = _measured(batch, lines, parts)
         skew_ns = START_NS if self._is_first else SKEW_NS
         skew = _skew(now.sas.whole.packets, batch.end_ns - batch.start_ns, skew_ns)
         is_missing = self._is_missing(now, skew)
@@ -140,11 +146,11 @@ class DerivedEsp:
         )
 
 
-def _measured(batch: Batch, lines: Collection[str]) -> _Sums:
+def _measured(batch: Batch, lines: Collection[str], parts: Collection[str]) -> _Sums:
     """Of one interval; what passed while no agent ran is in none of it."""
     sums = _Sums()
     for one in batch.tunnels:
-        if one.key.direction is _IN:
+        if one.key.direction is _IN and (one.key.tunnel in parts or _REST in parts):
             name = _REST if one.key.tunnel == UNNAMED else one.key.tunnel
             sums.sas.add(name, one.octets - one.bridged_octets, one.packets - one.bridged_packets)
     inbound = [one for one in batch.increments if one.key.direction is _IN]

@@ -284,7 +284,8 @@ class Rounds:
                 events=self._events(),
             )
             lines = parts.ledger.lines()
-            derived = self._derived.derive(batch, {line.name for line in lines})
+            summands = {part.name for ones in lines.values() for part in ones}
+            derived = self._derived.derive(batch, {line.name for line in lines}, summands)
             batch = replace(batch, increments=(*batch.increments, *derived))
             batch = replace(batch, parts=self._part_series.tell(batch, lines))
             batch = parts.layers.complete(self._agreement.judge(batch, parts.lines))

@@ -36,6 +36,7 @@ def blind(topology: Topology, tmp_path: Path) -> Iterator[Agent]:
         topology.run("router", "ethtool", "-K", "wan0", "gro", "on")
         add_esp_tunnel(topology, EspTunnel())
         agent.start()
+        told(agent, "line", "--now")  # in the first interval much is put down to the start
         yield agent
     finally:
         agent.end()

@@ -71,6 +71,17 @@ def test_esp_that_no_rule_saw_is_what_the_interface_has_more(meter: DerivedEsp) 
     assert derived(meter, blind) == {"vpn": (105_600, 100)}
 
 
+def test_of_tunnels_that_no_rule_is_known_to_count_nothing_is_derived(meter: DerivedEsp) -> None:
+    """`rules: manual`: a counter of the administrator's, which does not say that it is this tunnel's ESP. The
+    interface was read late, so it has some of what the rules have had before."""
+    batch = interval({UNNAMED: (20_000, 20)}, {"office": (2112, 2), "rest": (0, 0)}, (21_120, 20))
+
+    assert derived(DerivedEsp(), batch) == {"esp": (19_008, 18)}, "with rules of our own it is"
+    for _ in range(2):
+        assert meter.derive(batch, ["T1"], ["office", "rest"]) == []
+        meter.close()
+
+
 def test_where_rules_saw_all_nothing_is_derived(meter: DerivedEsp) -> None:
     seen = interval({"vpn": (100_000, 100)}, {"vpn": (105_600, 100), "web": (5000, 5)}, (110_600, 105))
 
