@@ -70,6 +70,7 @@ class SaOrder:
     def put(self, row: int, life: Optional[Life]) -> None:
         self._lives[row] = life
         if life is not None:
+            _settle_late((life,))  # its reading is at another row
             life.position = row
             self.note(life)
 
