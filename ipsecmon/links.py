@@ -1,4 +1,4 @@
-"""The nouns of interfaces that end a tunnel's inside: GRE devices and PPP sessions, as the kernel keeps them.
+"""The nouns of interfaces that end a tunnel's inside: GRE, PPP and xfrm interfaces, as the kernel keeps them.
 
 What such an interface counts is the IP packet, without the headers of GRE, L2TP and PPP (docs/tunnels.md has
 what was measured). Addresses are written as inet_ntop(3) writes them.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, Union
 
-__all__ = ["ETHERNET_KINDS", "GRE_KINDS", "KINDS", "PPP", "Link", "LinkCounts", "LinkEnd", "LinkEvent"]
-__all__ += ["LinkNews", "LinkPeer"]
+__all__ = ["ETHERNET_KINDS", "GRE_KINDS", "KINDS", "PPP", "XFRM", "Link", "LinkCounts", "LinkEnd"]
+__all__ += ["LinkEvent", "LinkNews", "LinkPeer"]
 
-PPP = "ppp"
+PPP, XFRM = "ppp", "xfrm"
 ETHERNET_KINDS = frozenset({"gretap", "ip6gretap"})  # these count the Ethernet header too
 GRE_KINDS = frozenset({"gre", "ip6gre"}) | ETHERNET_KINDS
-KINDS = GRE_KINDS | {PPP}
+KINDS = GRE_KINDS | {PPP, XFRM}
 
 
 class LinkCounts(NamedTuple):
@@ -27,7 +27,10 @@ class LinkCounts(NamedTuple):
 
 
 class Link(NamedTuple):
-    """kind: one of KINDS. local, remote: the outer ends of GRE; "" is any, and of PPP not known."""
+    """kind: one of KINDS. local, remote: the outer ends of GRE; "" is any, and of others not known.
+
+    if_id: of an xfrm interface whose SAs are in this network namespace; 0 where it has none.
+    """
 
     ifindex: int
     name: str
@@ -35,6 +38,7 @@ class Link(NamedTuple):
     counts: LinkCounts
     local: str = ""
     remote: str = ""
+    if_id: int = 0
 
 
 class LinkNews(NamedTuple):

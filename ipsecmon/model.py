@@ -66,7 +66,7 @@ class ObservationPoint(str, enum.Enum):
     WIRE = "wire"  # IP packets on the line, encrypted ones as ESP; IP headers included
     INNER = "inner"  # plaintext of a tunnel, before encryption or after decryption
     PAYLOAD = "payload"  # transport mode as the SA counts it: without the IP header
-    IP = "ip"  # innermost: IP packets in a tunnel's GRE or L2TP, by the interfaces of these
+    IP = "ip"  # innermost: IP packets in a tunnel's GRE, L2TP or xfrm interface, by these
     NIC = "nic"  # the interface's own counter: octets with link headers, packets are frames
     # Why the interface says something else than the parts: LINE_TERMS, by the interface's name.
     LINK_HEADERS = "link-headers"  # as the interface counts them, and frames of which that is known
@@ -100,6 +100,7 @@ class Layer(str, enum.Enum):
     ESP = "esp"  # IP packets on the line
     GRE = "gre"  # what the SAs carry: GRE, with its IP header
     L2TP = "l2tp"  # what the SAs carry: L2TP data and control, with UDP and IP headers
+    XFRM = "xfrm"  # what the SAs carry: the packets of xfrm interfaces, as IP has them
     IP = "ip"  # by the interfaces' own counters
     ETHERNET = "ethernet"  # the same, Ethernet headers included
 

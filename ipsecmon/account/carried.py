@@ -2,12 +2,13 @@
 
 It is the same in transport and tunnel mode, so that GRE between two gateways and GRE between loopbacks inside
 a tunnel are found alike. Policies of an xfrm interface or with a mark take what is routed or marked so, which
-addresses do not tell: they are left out, and who asks gets no answer rather than a wrong one.
+addresses do not tell: they are left out, and who asks gets no answer rather than a wrong one. What is routed
+into an xfrm interface is in SAs of its if_id and in no others (xfrmi_xmit2 and xfrmi_rcv_cb in the kernel).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
 from ipsecmon.account.tunnel_match import TunnelMatcher, is_within
@@ -30,9 +31,13 @@ class Carrier(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """Compared by identity: another one where anything may have changed."""
+    """Compared by identity: another one where anything may have changed.
+
+    by_if_id: the tunnels that have SAs of it, UNNAMED too.
+    """
 
     carriers: tuple[Carrier, ...]
+    by_if_id: Mapping[int, frozenset[str]] = {}
 
     def tunnel(self, source: str, destination: str, protocol: int) -> Optional[str]:
         """None where no policy takes such packets, or those of several tunnels do. source: "" is any."""
@@ -48,12 +53,15 @@ NOTHING_CARRIED = Carried(())
 def carried_by(matcher: TunnelMatcher, sas: Iterable[SecurityAssociation]) -> Carried:
     """From the policies that the matcher has learnt."""
     found: dict[Carrier, None] = {}
+    by_if_id: dict[int, frozenset[str]] = {}
     for sa in sas:
         key = matcher.key(sa)
+        if sa.if_id and sa.is_keyed:  # else it is being negotiated, and carries nothing
+            by_if_id[sa.if_id] = by_if_id.get(sa.if_id, frozenset()) | {key.tunnel}
         for policy in matcher.users(sa) if key.direction is Direction.OUT else ():
             if policy.direction == "out" and not policy.if_id and not policy.mark.mask:
                 found[Carrier(policy.selector, policy.priority, key.tunnel)] = None
-    return Carried(tuple(found))
+    return Carried(tuple(found), by_if_id)
 
 
 def _takes(selector: Selector, source: str, destination: str, protocol: int) -> bool:

@@ -1,9 +1,9 @@
-"""Layer by layer through a tunnel: ESP on the line, GRE or L2TP as the SAs carry it, and IP packets in that.
+"""Layer by layer through a tunnel: ESP on the line, what the SAs carry, and the IP packets in that.
 
-In: what passed through each GRE and PPP interface (link_lives.py), and what tells whose inside it is. Out:
-increments of layers. The outer ones are those of the line's rules and of the SAs, told again: so all layers
-of a tunnel cover the same time, and the overhead of each step is a quotient of two of them. An interface
-that cannot be told to be in one tunnel is in none.
+In: what passed through each GRE, PPP and xfrm interface (link_lives.py), and what tells whose inside it is.
+Out: increments of layers. The outer ones are those of the line's rules and of the SAs, told again: so all
+layers of a tunnel cover the same time, and the overhead of each step is a quotient of two of them. An
+interface that cannot be told to be in one tunnel is in none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, Optional, Union
 
 from ipsecmon.account.carried import GRE, NOTHING_CARRIED, UDP, Carried
 from ipsecmon.account.link_lives import LinkPassed
-from ipsecmon.links import ETHERNET_KINDS, GRE_KINDS, PPP, Link, LinkCounts
+from ipsecmon.links import ETHERNET_KINDS, GRE_KINDS, PPP, XFRM, Link, LinkCounts
 from ipsecmon.model import (
     OTHER_PEERS,
     Batch,
@@ -52,8 +52,8 @@ class LinkFacts(NamedTuple):
 
 
 class Layers:
-    """inside: what the SAs of each tunnel carry, GRE or L2TP. book() what passed, batch() all of it,
-    close() when that is safe."""
+    """inside: what the SAs of each tunnel carry. book() what passed, batch() all of it, close() when that is
+    safe."""
 
     def __init__(self, inside: Mapping[str, Layer]) -> None:
         self._inside = inside
@@ -62,6 +62,7 @@ class Layers:
         self._labels: dict[str, set[str]] = {}
         self._open: dict[LayerKey, LayerIncrement] = {}
         self.unclaimed: tuple[str, ...] = ()  # interfaces that are in no tunnel, or not known in which
+        self.shared: dict[str, tuple[str, ...]] = {}  # those of them that several tunnels have SAs of
 
     def change(self, inside: Mapping[str, Layer]) -> None:
         """Other tunnels from now on."""
@@ -69,9 +70,12 @@ class Layers:
 
     def book(self, passed: Iterable[LinkPassed], facts: LinkFacts) -> None:
         owners, unclaimed, held = {}, [], {}
+        self.shared = {}
         for one in passed:
             found = self._owner(one, facts)
             owner = found or self._owners.get(one.link.ifindex)  # for the rest of what it was in until now
+            if one.link.name in self.shared:
+                owner = None
             if owner is not None and owner in self._inside:
                 self._add(owner, _with(one, self._held), facts.names)
             elif one.is_alive:
@@ -98,12 +102,23 @@ class Layers:
     def _owner(self, one: LinkPassed, facts: LinkFacts) -> Optional[str]:
         if one.link.kind in GRE_KINDS:
             return self._gre_owner(one.link, facts)
+        if one.link.kind == XFRM:
+            return self._xfrm_owner(one.link, facts)
         return self._l2tp_owner(one, facts)
 
     def _gre_owner(self, link: Link, facts: LinkFacts) -> Optional[str]:
         """None with many far ends (mGRE)."""
         owner = facts.carried.tunnel(link.local, link.remote, GRE) if link.remote else None
         return owner if self._inside.get(owner or "") is Layer.GRE else None
+
+    def _xfrm_owner(self, link: Link, facts: LinkFacts) -> Optional[str]:
+        """While no SA has its if_id nothing passes: it stays where it was, for what comes and goes unseen."""
+        tunnels = facts.carried.by_if_id.get(link.if_id, frozenset())
+        if len(tunnels) > 1:
+            self.shared[link.name] = tuple(sorted(tunnels))
+            return None
+        owner = next(iter(tunnels), self._owners.get(link.ifindex))
+        return owner if self._inside.get(owner or "") is Layer.XFRM else None
 
     def _l2tp_owner(self, one: LinkPassed, facts: LinkFacts) -> Optional[str]:
         """Which of several L2TP tunnels a session is in, the kernel tells to the privileged only: known is
@@ -179,7 +194,7 @@ def _with(one: LinkPassed, held: Mapping[int, LinkCounts]) -> LinkPassed:
 
 
 def _name(one: LinkPassed, names: Mapping[str, str]) -> str:
-    if one.link.kind in GRE_KINDS:
+    if one.link.kind != PPP:
         return one.link.name
     return names.get(one.peer) or one.peer or one.link.name
 

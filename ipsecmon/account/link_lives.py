@@ -1,4 +1,4 @@
-"""Lives of GRE and PPP interfaces: what passed through each since the last time, exact through hangups.
+"""Lives of tunnels' interfaces: what passed through each since the last time, exact through hangups.
 
 In: dumps, news and last readings that the kernel tells, in the order in which they came; what the last agent
 saved. Out: what passed, once. Birth: the kernel numbers interfaces upwards, so one with a higher number than

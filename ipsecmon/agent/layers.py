@@ -1,4 +1,4 @@
-"""Inside tunnels layer by layer: from the interfaces of GRE and PPP to increments that wait for their batch.
+"""Inside tunnels layer by layer: from their interfaces to increments that wait for their batch.
 
 A poll is: all interfaces, then every event that came until after them, then the arithmetic, as with SAs. The
 readings of interfaces go into the store with the increments, so that a restart of the agent loses nothing.
@@ -163,6 +163,7 @@ class LayerMeter:
         return {
             "inside": {name: layer.value for name, layer in self._inside.items()},
             "unclaimed": list(self._layers.unclaimed),
+            "shared": {name: list(tunnels) for name, tunnels in self._layers.shared.items()},
             "error": self._trouble,
         }
 

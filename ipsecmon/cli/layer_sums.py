@@ -11,7 +11,7 @@ from ipsecmon.store import LayerRow
 
 __all__ = ["NO_INSIDE", "Inside", "LayerWays", "LinkWays", "Passed", "insides_of"]
 
-_ORDER = (Layer.ESP, Layer.GRE, Layer.L2TP, Layer.ETHERNET, Layer.IP)
+_ORDER = (Layer.ESP, Layer.GRE, Layer.L2TP, Layer.XFRM, Layer.ETHERNET, Layer.IP)
 _WAYS = (Direction.IN, Direction.OUT)
 
 

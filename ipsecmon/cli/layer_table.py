@@ -23,6 +23,7 @@ _WORDS = {
     Layer.ESP: "ESP on the line",
     Layer.GRE: "GRE",
     Layer.L2TP: "L2TP",
+    Layer.XFRM: "XFRM",
     Layer.ETHERNET: "Ethernet in it",
     Layer.IP: "IP in it",
 }

@@ -205,7 +205,7 @@ def _tunnel(tunnel: Tunnel, seconds: float, look: _Look) -> Iterator[Text]:
 
 
 def _innermost(inside: Inside, layer: LayerWays, seconds: float, look: _Look) -> Iterator[Text]:
-    """What is in the tunnel's GRE or L2TP, below its row."""
+    """What is in the tunnel's GRE, L2TP or xfrm interface, below its row."""
     yield Text(f"      {layer.layer.value}", style="dim")
     for way in (Direction.IN, Direction.OUT):
         yield Text(look.rate(sum(link.last[way].octets for link in inside.links), seconds), style="dim")

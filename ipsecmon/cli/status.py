@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,13 @@ def _layers(layers: dict[str, Any]) -> str:
     unclaimed = ", ".join(map(printable, layers["unclaimed"][:_TOLD]))
     others = len(layers["unclaimed"]) - _TOLD
     more = f" and {others} more" if others > 0 else ""
-    return escape(f"{inside}; in none of them: {unclaimed}{more}" if unclaimed else inside)
+    none = f"; in none of them: {unclaimed}{more}" if unclaimed else ""
+    return escape(inside + none + "".join(_shared(layers.get("shared", {}))))
+
+
+def _shared(shared: dict[str, list[str]]) -> Iterator[str]:
+    for name, tunnels in list(shared.items())[:_TOLD]:
+        yield f"; SAs of {printable(name)} are in several: {', '.join(map(printable, tunnels[:_TOLD]))}"
 
 
 def _said(finding: dict[str, Any]) -> str:

@@ -101,11 +101,16 @@ def _disagreement(tunnel: Tunnel) -> Iterator[str]:
 
 
 def _layers(tunnel: Tunnel) -> Iterator[str]:
-    """No session of L2TP is as usual, no GRE interface is not."""
+    """No session of L2TP is as usual, no GRE or xfrm interface is not."""
     if tunnel.carries == "gre" and not tunnel.inside.is_up:
         yield (
             "no GRE interface is known to lead through it, so what is in its GRE is not counted: none has "
             "its ends, or one with many far ends, or one that is routed into an xfrm interface"
+        )
+    if tunnel.carries == "xfrm" and not tunnel.inside.is_up:
+        yield (
+            "no xfrm interface is known to be of it alone, so what passes through one is not counted: none "
+            "has the if_id of its SAs, or those of others have it too (`ipsecmon status`), or it has no SA"
         )
 
 

@@ -76,10 +76,11 @@ class Counter(Section):
     )
     ipsec: Optional[Ipsec] = Field(None, description="Count this IPsec tunnel.")
     match: Optional[Match] = Field(None, description="Count these clear packets of the line.")
-    inside: Optional[Annotated[Literal["gre", "l2tp"], Choice("gre", "l2tp")]] = Field(
+    inside: Optional[Annotated[Literal["gre", "l2tp", "xfrm"], Choice("gre", "l2tp", "xfrm")]] = Field(
         None,
         description="What this tunnel's IPsec carries, to count it layer by layer: `gre`, by the GRE "
-        "interfaces whose packets it encrypts; `l2tp`, by PPP sessions, each a road warrior.",
+        "interfaces whose packets it encrypts; `l2tp`, by PPP sessions, each a road warrior; `xfrm`, by "
+        "the xfrm interfaces of its SAs' if_id.",
     )
     inside_tunnel: Optional[str] = Field(
         None,

@@ -1,4 +1,4 @@
-"""GRE and PPP interfaces with their counters, and what happens to them (rtnetlink(7)); and who is in L2TP.
+"""Interfaces of tunnels with their counters, and what happens to them (rtnetlink(7)); and who is in L2TP.
 
 No capability is needed for any of it. The kernel tells of an interface that goes with its last counters, so a
 session that ended between two dumps is whole. Own codec: pyroute2 takes a millisecond for each interface,

@@ -1,8 +1,8 @@
 """Interfaces and their addresses by rtnetlink(7): messages of a dump, and news (linux/rtnetlink.h).
 
-In: datagrams of an NETLINK_ROUTE socket. Out: values of links.py, of GRE and PPP interfaces alone: everything
-else is passed over. So are messages of other families than AF_UNSPEC, such as a bridge's of its ports: their
-RTM_DELLINK is not the end of an interface.
+In: datagrams of an NETLINK_ROUTE socket. Out: values of links.py, of GRE, PPP and xfrm interfaces alone:
+everything else is passed over. So are messages of other families than AF_UNSPEC, such as a bridge's of its
+ports: their RTM_DELLINK is not the end of an interface.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from socket import AF_INET, AF_INET6, AF_UNSPEC, inet_ntop
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from ipsecmon.errors import DecodeError
-from ipsecmon.links import KINDS, Link, LinkCounts, LinkEnd, LinkEvent, LinkNews, LinkPeer
+from ipsecmon.links import GRE_KINDS, KINDS, XFRM, Link, LinkCounts, LinkEnd, LinkEvent, LinkNews, LinkPeer
 from ipsecmon.wire.netlink import (
     NLM_F_DUMP,
     NLM_F_REQUEST,
@@ -37,14 +37,25 @@ RTMGRP = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, _IPV4_IFADDR, _IPV6_IFADDR: free to 
 
 Octets = Union[bytes, bytearray, memoryview]
 
-_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_STATS64 = 3, 18, 23
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_STATS64, _IFLA_LINK_NETNSID = 3, 18, 23, 37
 _INFO_KIND, _INFO_DATA = 1, 2
 _GRE_LOCAL, _GRE_REMOTE = 6, 7  # IFLA_GRE_LOCAL, IFLA_GRE_REMOTE, of ip6gre too
+_XFRM_IF_ID = 2  # IFLA_XFRM_IF_ID (linux/if_link.h)
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFINFO = struct.Struct("=BxHiII")
 _IFADDR = struct.Struct("=BBBBI")
+_U32 = struct.Struct("=I")
 _STATS64 = struct.Struct("=4Q")  # rx_packets tx_packets rx_bytes tx_bytes
 _FAMILIES = {4: AF_INET, 16: AF_INET6}  # by the octets of an address
+
+
+class _Info(NamedTuple):
+    """Of IFLA_LINKINFO."""
+
+    kind: str = ""
+    local: str = ""
+    remote: str = ""
+    if_id: int = 0
 
 
 def encode_link_dump(sequence: int) -> bytes:
@@ -76,39 +87,52 @@ def decode_link_event(buffer: Octets, message: Message) -> Optional[LinkEvent]:
 def _link(buffer: Octets, message: Message) -> Optional[Link]:
     start = _after(message, _IFINFO)
     family, _, ifindex, _, _ = _IFINFO.unpack_from(buffer, message.start)
-    name, kind, counts = "", "", None
-    ends: dict[int, str] = {}
+    name, counts, info, is_elsewhere = "", None, _Info(), False
     for attribute, at, end in pull_attributes(buffer, start, message.end):
         if attribute == _IFLA_IFNAME:
             name = _text(buffer, at, end)
         elif attribute == _IFLA_STATS64:
             counts = _counts(buffer, at, end)
         elif attribute == _IFLA_LINKINFO:
-            kind, ends = _link_info(buffer, at, end)
-    if family != AF_UNSPEC or kind not in KINDS:
+            info = _link_info(buffer, at, end)
+        elif attribute == _IFLA_LINK_NETNSID:  # moved here: an xfrm interface's SAs stay where it was made
+            is_elsewhere = True
+    if family != AF_UNSPEC or info.kind not in KINDS:
         return None
     if not name or counts is None:
         raise DecodeError("interface without a name or counters", message.start)
-    return Link(ifindex, name, kind, counts, ends.get(_GRE_LOCAL, ""), ends.get(_GRE_REMOTE, ""))
+    if_id = 0 if is_elsewhere else info.if_id
+    return Link(ifindex, name, info.kind, counts, info.local, info.remote, if_id)
 
 
-def _link_info(buffer: Octets, start: int, end: int) -> tuple[str, dict[int, str]]:
-    """The kind, and of GRE what ends it has, by their attribute."""
-    kind, ends = "", {}
+def _link_info(buffer: Octets, start: int, end: int) -> _Info:
+    """The kernel writes the kind before the data."""
+    info = _Info()
     for attribute, at, past in pull_attributes(buffer, start, end):
         if attribute == _INFO_KIND:
-            kind = _text(buffer, at, past)
-        elif attribute == _INFO_DATA and kind.endswith(
-            ("gre", "gretap")
-        ):  # the kernel writes it after the kind
+            info = _Info(_text(buffer, at, past))
+        elif attribute == _INFO_DATA and info.kind in GRE_KINDS:
             ends = dict(_ends(buffer, at, past))
-    return kind, ends
+            info = info._replace(local=ends.get(_GRE_LOCAL, ""), remote=ends.get(_GRE_REMOTE, ""))
+        elif attribute == _INFO_DATA and info.kind == XFRM:
+            info = info._replace(if_id=_if_id(buffer, at, past))
+    return info
 
 
 def _ends(buffer: Octets, start: int, end: int) -> Iterator[tuple[int, str]]:
     for attribute, at, past in pull_attributes(buffer, start, end):
         if attribute in (_GRE_LOCAL, _GRE_REMOTE):
             yield attribute, _address(buffer, at, past) if any(buffer[at:past]) else ""
+
+
+def _if_id(buffer: Octets, start: int, end: int) -> int:
+    """0 of one that takes every if_id (`external`)."""
+    for attribute, at, past in pull_attributes(buffer, start, end):
+        if attribute == _XFRM_IF_ID:
+            if past - at < _U32.size:
+                raise DecodeError("if_id cut short", at)
+            return int(_U32.unpack_from(buffer, at)[0])
+    return 0
 
 
 def _counts(buffer: Octets, start: int, end: int) -> LinkCounts:

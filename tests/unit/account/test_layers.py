@@ -53,6 +53,17 @@ def ppp(peer: str, ifindex: int = 9, name: str = "ppp0", alive: bool = True) -> 
     return LinkPassed(Link(ifindex, name, "ppp", counts), peer, counts, alive, False)
 
 
+def xfrm(if_id: int, name: str = "ipsec0", ifindex: int = 12, alive: bool = True) -> LinkPassed:
+    counts = LinkCounts(3000, 30, 500, 5)
+    return LinkPassed(Link(ifindex, name, "xfrm", counts, if_id=if_id), "10.8.0.2", counts, alive, False)
+
+
+def with_sas(**if_ids: int) -> LinkFacts:
+    """Tunnels by name, each with SAs of one if_id."""
+    tunnels = {number: {name for name, one in if_ids.items() if one == number} for number in if_ids.values()}
+    return LinkFacts(Carried((), {number: frozenset(names) for number, names in tunnels.items()}))
+
+
 def booked(layers: Layers) -> dict[tuple[str, str, str], tuple[int, int]]:
     """Octets and packets by tunnel, link and direction."""
     return {
@@ -172,6 +183,43 @@ def test_l2tp_of_a_gateway_in_the_clear_makes_sessions_unknown() -> None:
     assert layers.unclaimed == ("ppp0",)
 
 
+def test_an_xfrm_interface_is_in_the_tunnel_that_has_sas_of_its_if_id() -> None:
+    layers = Layers({"berlin": Layer.XFRM, "lyon": Layer.XFRM})
+    layers.book([xfrm(7), xfrm(8, "ipsec1", 13), xfrm(9, "ipsec2", 14)], with_sas(lyon=7, berlin=8))
+    assert booked(layers) == {
+        ("lyon", "ipsec0", "in"): (3000, 30),
+        ("lyon", "ipsec0", "out"): (500, 5),
+        ("berlin", "ipsec1", "in"): (3000, 30),
+        ("berlin", "ipsec1", "out"): (500, 5),
+    }
+    assert (layers.unclaimed, layers.shared) == (("ipsec2",), {})
+
+
+def test_an_xfrm_interface_with_sas_of_several_tunnels_is_in_none_and_that_is_said() -> None:
+    """Nor is it in the one that it was in until then: what passed since may be the other's."""
+    layers = Layers({"berlin": Layer.XFRM, "lyon": Layer.XFRM})
+    layers.book([xfrm(7)], with_sas(berlin=7))
+    layers.close()
+    layers.book([xfrm(7)], with_sas(berlin=7, unnamed=7))
+    assert booked(layers) == {}
+    assert layers.unclaimed == ("ipsec0",)
+    assert layers.shared == {"ipsec0": ("berlin", "unnamed")}
+
+
+def test_an_xfrm_interface_in_a_tunnel_that_does_not_say_so_is_not_counted() -> None:
+    layers = Layers({"berlin": Layer.GRE})
+    layers.book([xfrm(7)], with_sas(berlin=7))
+    assert booked(layers) == {}
+
+
+def test_an_xfrm_interface_stays_in_its_tunnel_while_no_sa_tells() -> None:
+    """SAs of one poll's time carry what no later poll can tell of."""
+    layers = Layers({"berlin": Layer.XFRM})
+    for facts in (with_sas(berlin=7), LinkFacts(), LinkFacts()):
+        layers.book([xfrm(7)], facts)
+    assert booked(layers)["berlin", "ipsec0", "in"] == (3 * 3000, 3 * 30)
+
+
 def sa(to: str, reqid: int) -> SecurityAssociation:
     return SecurityAssociation(
         HERE, to, 2, reqid, 50, "transport", reqid, 0, 0, 0, None, 0, 0, 0, 32, 0, NO_LIMITS, None
@@ -198,6 +246,16 @@ def test_the_policy_that_an_sa_serves_tells_what_its_tunnel_carries() -> None:
     assert carried.tunnel("", LYON, GRE) == "lyon"
     assert carried.tunnel(HERE, BERLIN, UDP) is None
     assert carried.tunnel("192.0.2.1", BERLIN, GRE) is None
+
+
+def test_the_tunnels_of_an_if_id_are_those_of_its_sas_that_have_keys() -> None:
+    matcher = TunnelMatcher([TunnelRule("berlin", frozenset({BERLIN}))])
+    matcher.learn((), [HERE])
+    keyed = [
+        sa(to, 1)._replace(if_id=if_id, is_keyed=True) for to, if_id in ((BERLIN, 7), (LYON, 8), (LYON, 0))
+    ]
+    found = carried_by(matcher, [*keyed, sa(LYON, 1)._replace(if_id=7)])
+    assert found.by_if_id == {7: {"berlin"}, 8: {"unnamed"}}
 
 
 @pytest.mark.parametrize("change", [{"if_id": 7}, {"mark": Mark(1, 255)}, {"is_blocking": True}])

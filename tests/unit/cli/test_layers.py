@@ -107,5 +107,16 @@ def test_gre_without_an_interface_is_said_and_l2tp_without_a_session_is_not() ->
     assert tunnel_notes(replace(one, carries="gre", inside=inside(*GRE))) == []
 
 
+def test_an_xfrm_interface_adds_nothing_and_a_tunnel_without_one_says_so() -> None:
+    rows = (layer(Layer.IP, 2280, "ipsec0"), layer(Layer.XFRM, 2280), layer(Layer.ESP, 2840))
+    described = describe_inside(inside(*rows), 10)
+    assert [one["layer"] for one in described["layers"]] == ["esp", "xfrm", "ip"]
+    assert [one["overhead_ratio"] for one in described["layers"]] == [round(2840 / 2280, 4), 1.0, None]
+    (one,) = answer(found(row(IN, 100, 1))).tunnels
+    (note,) = tunnel_notes(replace(one, carries="xfrm"))
+    assert note.startswith("no xfrm interface is known to be of it alone")
+    assert tunnel_notes(replace(one, carries="xfrm", inside=inside(*rows))) == []
+
+
 def test_a_tunnel_without_inside_has_no_layers() -> None:
     assert describe_inside(Inside(), 10) == {"layers": [], "warriors": [], "interfaces": []}

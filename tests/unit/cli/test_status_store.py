@@ -154,6 +154,16 @@ def test_it_says_what_is_counted_layer_by_layer_and_what_is_in_no_tunnel(
     assert "gre8 and 2 more" in text
 
 
+def test_an_xfrm_interface_of_several_tunnels_is_said(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    shared = {"ipsec0": ["berlin", "lyon"]}
+    layers = {"inside": {"berlin": "xfrm"}, "unclaimed": ["ipsec0"], "shared": shared, "error": ""}
+    code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
+    assert code == 0
+    assert "in none of them: ipsec0; SAs of ipsec0 are in several: berlin, lyon" in " ".join(text.split())
+
+
 def test_layers_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
     layers = {"inside": {"berlin": "gre"}, "unclaimed": [], "error": "no memory"}
     code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
