@@ -30,7 +30,7 @@ from tests.unit.store.store_cases import number_in
 PORTS = (5060, 5061, 5062)
 RATE = 1000  # packets a second on each port, each way: 6,000 copies, in six NFLOG groups
 LASTS_S = 25
-COUNTERS, INTERVALS = 500, 300  # that wait: 150,000 points
+COUNTERS, INTERVALS = 500, 200  # that wait: 100,000 points
 GRID_NS = 2 * 10**9  # the agent's interval
 Key = tuple[str, str, str]
 
