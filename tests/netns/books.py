@@ -30,24 +30,39 @@ def csv_file(path: Path) -> dict[str, Any]:
 
 
 class Traffic:
-    """From lan to the far end, where nobody listens, to each of these ports at a rate of packets a second.
+    """From role to an address where nobody listens, to each of these ports at a rate of packets a second.
 
-    It ends by itself 10 seconds after the last keep_up(), or later on a busy machine.
+    It ends by itself lasts_s seconds after the last keep_up(), or later on a busy machine.
     """
 
-    def __init__(self, topology: Topology, ports: Sequence[int], rate: int) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        ports: Sequence[int],
+        rate: int,
+        role: str = "lan",
+        to: str = FAR,
+        lasts_s: int = 10,
+    ) -> None:
         self._topology = topology
         self._ports = ports
         self._rate = rate
+        self._role, self._to = role, to
+        self._packets = lasts_s * rate
         self._senders: list[subprocess.Popen[str]] = []
 
     def keep_up(self) -> None:
         """Go on, where it has ended."""
         if all(sender.poll() is not None for sender in self._senders):
-            amount = ("--packets", str(10 * self._rate), "--rate", str(self._rate), "--sizes", SIZES)
+            amount = ("--packets", str(self._packets), "--rate", str(self._rate), "--sizes", SIZES)
             self._senders += [
-                self._topology.start("lan", *TRAFFIC, "send", FAR, str(port), *amount) for port in self._ports
+                self._topology.start(self._role, *TRAFFIC, "send", self._to, str(port), *amount)
+                for port in self._ports
             ]
+
+    def goes_on(self) -> bool:
+        """None of it has ended."""
+        return all(sender.poll() is None for sender in self._senders)
 
     def sent(self) -> Volume:
         """All of it, at its end."""

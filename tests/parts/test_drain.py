@@ -14,6 +14,7 @@ POINTS = 300_000  # a million: python -m tests.bench.drain
 def test_memory_is_flat_through_an_outage_and_the_backlog_goes_while_counting_goes_on(tmp_path: Path) -> None:
     require("influxd")
     figures = measure(tmp_path, POINTS, 2)
+    print(figures.sentence())
     print(figures)
     assert figures.points_waiting >= POINTS
     assert (

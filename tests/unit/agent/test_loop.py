@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Callable
 
 import pytest
 
-from ipsecmon.agent.loop import Loop
+from ipsecmon.agent.loop import SWITCH_S, Loop
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Moment
 from ipsecmon.errors import HelperGone
@@ -168,3 +169,12 @@ def test_a_loop_may_run_again(scene: Scene) -> None:
         scene.loop.call_at(NOW, scene.loop.end)
         scene.loop.run()
     assert scene.called == ["once", "twice"]
+
+
+def test_other_threads_give_way_to_the_loop_soon_while_it_runs_and_only_then(scene: Scene) -> None:
+    before, meanwhile = sys.getswitchinterval(), []
+    scene.loop.call_at(NOW, lambda: meanwhile.append(sys.getswitchinterval()))
+    scene.loop.call_at(NOW, scene.loop.end)
+    scene.loop.run()
+    assert meanwhile == [pytest.approx(SWITCH_S)] and before > SWITCH_S
+    assert sys.getswitchinterval() == before
