@@ -66,11 +66,11 @@ test-guest: venv
 	@scripts/side-by-side test-guest-rules test-guest-sas
 
 test-guest-rules: $(VENV)/test.stamp
-	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build \
+	@$(AS_ROOT) tests/guest/run-guest -t 2400 -w build \
 	  '$(PYTEST) tests/guest tests/systemd $(SAS:%=--ignore=%) --junitxml=build/guest-rules.xml'
 
 test-guest-sas: $(VENV)/test.stamp
-	@$(AS_ROOT) tests/guest/run-guest -t 1500 -w build '$(PYTEST) $(SAS) --junitxml=build/guest-sas.xml'
+	@$(AS_ROOT) tests/guest/run-guest -t 2400 -w build '$(PYTEST) $(SAS) --junitxml=build/guest-sas.xml'
 
 # the tests of `make test-guest` in another kernel: QEMU is no part of `make test`
 test-guest-qemu: $(VENV)/test.stamp
