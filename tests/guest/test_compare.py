@@ -42,7 +42,7 @@ qdisc add dev wan0 parent 1:10 pfifo limit 30
 qdisc add dev wan0 parent 1:20 pfifo limit 30
 filter add dev wan0 parent 1: protocol ip prio 1 u32 match ip protocol 50 0xff flowid 1:10
 """
-SECONDS = 36  # of each window: with intervals of 1 s, enough to tell
+SECONDS = 54  # of each window, in intervals of 1 s: enough to tell on a busy machine too
 SETTLING_S = 2
 TICK_S = 0.05
 PACKETS = 7.5  # of each flow in a tick, on average: both together are two thirds more than the line takes
