@@ -129,11 +129,6 @@ class SaTable(Sequence[SecurityAssociation]):
     def __iter__(self) -> Iterator[SecurityAssociation]:
         return map(self.__getitem__, range(len(self)))
 
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, (SaTable, list)) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
-
 
 def _numbers(row: SecurityAssociation) -> tuple[int, ...]:
     state = row.anti_replay

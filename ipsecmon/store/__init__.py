@@ -14,7 +14,6 @@ from ipsecmon.store.hours import HOUR_NS, hour_batches
 from ipsecmon.store.kept import first_kept_ns, kept_batches
 from ipsecmon.store.layers import LayerRow, layer_rows
 from ipsecmon.store.notices import StoreState
-from ipsecmon.store.queue_history import QueueInterval, queue_intervals
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
 from ipsecmon.store.spool import MAX_SPOOL_BATCHES, Backlog, Spool
@@ -37,7 +36,6 @@ __all__ = [
     "Happened",
     "LayerRow",
     "Opened",
-    "QueueInterval",
     "Report",
     "ReportRow",
     "SavedReading",
@@ -53,7 +51,6 @@ __all__ = [
     "hour_batches",
     "kept_batches",
     "layer_rows",
-    "queue_intervals",
     "report",
     "timelines",
     "tunnel_report",

@@ -40,6 +40,7 @@ from ipsecmon.model import (
     TunnelIncrement,
     TunnelKey,
 )
+from ipsecmon.store.fields import integer, listed, named_numbers, text, without_defaults
 from ipsecmon.store.qos_codec import decode_event, decode_queue, encode_event, encode_queue
 
 __all__ = ["decode_batch", "encode_batch"]
@@ -84,7 +85,7 @@ def decode_batch(text: str) -> Batch:
         raise DecodeError("batch is not JSON", 0) from error
     try:
         if isinstance(document, dict):
-            return replace(_batch(document["batch"]), resolution_s=_integer(document["resolution_s"]))
+            return replace(_batch(document["batch"]), resolution_s=integer(document["resolution_s"]))
         return _batch(document)
     except (KeyError, TypeError, ValueError) as error:
         raise DecodeError("batch breaks its form", 0) from error
@@ -99,10 +100,8 @@ def _encode_increment(increment: Increment) -> list[object]:
 
 
 def _encode_tunnel(one: TunnelIncrement) -> list[object]:
-    numbers = list(_pick_tunnel(one))
-    while numbers and numbers[-1] == _DEFAULTS[len(numbers) - 1]:
-        numbers.pop()
     key = one.key
+    numbers = without_defaults(_pick_tunnel(one), _DEFAULTS)
     return [key.tunnel, key.peer, key.direction.value, *numbers]
 
 
@@ -122,101 +121,78 @@ def _encode_part(one: PartIncrement) -> list[object]:
 
 
 def _batch(document: Any) -> Batch:
-    router, start_ns, end_ns, increments, own, *more = _list(document)
+    router, start_ns, end_ns, increments, own, *more = listed(document)
     if len(more) == 1:
         raise ValueError("tunnels without errors")
     tunnels, errors, reconciliations, layers, parts, capacities, queues, events = more + [[]] * (
         _MORE_LISTS - len(more)
     )
     return Batch(
-        _text(router),
-        _integer(start_ns),
-        _integer(end_ns),
-        tuple(_increment(item) for item in _list(increments)),
-        tuple(_self_measurement(item) for item in _list(own)),
-        tuple(_tunnel(item) for item in _list(tunnels)),
-        tuple(_error(item) for item in _list(errors)),
-        tuple(_reconciliation(item) for item in _list(reconciliations)),
-        tuple(_layer(item) for item in _list(layers)),
-        tuple(_part(item) for item in _list(parts)),
-        tuple(_capacity(item) for item in _list(capacities)),
-        tuple(decode_queue(_list(item)) for item in _list(queues)),
-        tuple(decode_event(_list(item)) for item in _list(events)),
+        text(router),
+        integer(start_ns),
+        integer(end_ns),
+        tuple(_increment(item) for item in listed(increments)),
+        tuple(_self_measurement(item) for item in listed(own)),
+        tuple(_tunnel(item) for item in listed(tunnels)),
+        tuple(_error(item) for item in listed(errors)),
+        tuple(_reconciliation(item) for item in listed(reconciliations)),
+        tuple(_layer(item) for item in listed(layers)),
+        tuple(_part(item) for item in listed(parts)),
+        tuple(_capacity(item) for item in listed(capacities)),
+        tuple(decode_queue(listed(item)) for item in listed(queues)),
+        tuple(decode_event(listed(item)) for item in listed(events)),
     )
 
 
 def _increment(item: Any) -> Increment:
-    name, direction, observed_at, *numbers = _list(item)
-    key = CounterKey(_text(name), Direction(_text(direction)), ObservationPoint(_text(observed_at)))
-    return Increment(key, *(_integer(number) for number in numbers))
+    name, direction, observed_at, *numbers = listed(item)
+    key = CounterKey(text(name), Direction(text(direction)), ObservationPoint(text(observed_at)))
+    return Increment(key, *(integer(number) for number in numbers))
 
 
 def _self_measurement(item: Any) -> SelfMeasurement:
-    component, kind, value = _list(item)
-    return SelfMeasurement(_text(component), _text(kind), _integer(value))
+    component, kind, value = listed(item)
+    return SelfMeasurement(text(component), text(kind), integer(value))
 
 
 def _tunnel(item: Any) -> TunnelIncrement:
-    tunnel, peer, direction, *numbers = _list(item)
-    if len(numbers) > len(_TUNNEL):
-        raise ValueError("too many numbers")
-    values: dict[str, Any] = {
-        name: None if number is None and name in _TIMES else _integer(number)
-        for name, number in zip(_TUNNEL, numbers)
-    }
-    return TunnelIncrement(TunnelKey(_text(tunnel), _text(peer), Direction(_text(direction))), **values)
+    tunnel, peer, direction, *numbers = listed(item)
+    values: dict[str, Any] = named_numbers(_TUNNEL, _TIMES, numbers)
+    return TunnelIncrement(TunnelKey(text(tunnel), text(peer), Direction(text(direction))), **values)
 
 
 def _reconciliation(item: Any) -> Reconciliation:
-    name, direction, observed_at, pair, *numbers, reason = _list(item)
-    expected, seen, lost, explained = (_integer(number) for number in numbers)
+    name, direction, observed_at, pair, *numbers, reason = listed(item)
+    expected, seen, lost, explained = (integer(number) for number in numbers)
     return Reconciliation(
-        CounterKey(_text(name), Direction(_text(direction)), ObservationPoint(_text(observed_at))),
-        Pair(_text(pair)),
+        CounterKey(text(name), Direction(text(direction)), ObservationPoint(text(observed_at))),
+        Pair(text(pair)),
         expected,
         seen,
         lost,
         explained,
-        None if reason is None else Reason(_text(reason)),
+        None if reason is None else Reason(text(reason)),
     )
 
 
 def _layer(item: Any) -> LayerIncrement:
-    tunnel, layer, link, direction, *numbers = _list(item)
-    octets, packets, bridged_octets, bridged_packets = (_integer(number) for number in numbers)
-    key = LayerKey(_text(tunnel), Layer(_text(layer)), _text(link), Direction(_text(direction)))
+    tunnel, layer, link, direction, *numbers = listed(item)
+    octets, packets, bridged_octets, bridged_packets = (integer(number) for number in numbers)
+    key = LayerKey(text(tunnel), Layer(text(layer)), text(link), Direction(text(direction)))
     return LayerIncrement(key, octets, packets, bridged_octets, bridged_packets)
 
 
 def _part(item: Any) -> PartIncrement:
-    line, part, direction, octets, packets, how = _list(item)
-    way = Direction(_text(direction))
-    return PartIncrement(_text(line), _text(part), way, _integer(octets), _integer(packets), How(_text(how)))
+    line, part, direction, octets, packets, how = listed(item)
+    way = Direction(text(direction))
+    return PartIncrement(text(line), text(part), way, integer(octets), integer(packets), How(text(how)))
 
 
 def _capacity(item: Any) -> LineCapacity:
-    line, direction, bits_per_s = _list(item)
-    return LineCapacity(_text(line), Direction(_text(direction)), _integer(bits_per_s))
+    line, direction, bits_per_s = listed(item)
+    return LineCapacity(text(line), Direction(text(direction)), integer(bits_per_s))
 
 
 def _error(item: Any) -> tuple[str, int]:
-    error, packets = _list(item)
-    return _text(error), _integer(packets)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError("not a list")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:  # a bool is an int too
-        raise TypeError("not an integer")
-    return value
+    error, packets = listed(item)
+    return text(error), integer(packets)

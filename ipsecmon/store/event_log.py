@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ipsecmon.qos import Event, EventKind
 from ipsecmon.store.tunnels import opened_reader
@@ -65,6 +66,6 @@ def events(folder: Path, start_ns: int, end_ns: int, at_most: int = MAX_EVENTS) 
     return tuple(map(_event, reversed(rows)))
 
 
-def _event(row: Sequence[object]) -> Event:
+def _event(row: Sequence[Any]) -> Event:
     kind, *more = row
-    return Event(EventKind(kind), *more)  # type: ignore[arg-type]
+    return Event(EventKind(kind), *more)

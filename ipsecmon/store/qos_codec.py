@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from ipsecmon.qos import QUEUE_EXTRAS, Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.store.fields import integer, named_numbers, text, without_defaults
 
 __all__ = ["decode_event", "decode_queue", "encode_event", "encode_queue"]
 
@@ -16,21 +17,13 @@ _pick = attrgetter(*_NUMBERS)
 
 
 def encode_queue(one: QueueIncrement) -> list[object]:
-    numbers = list(_pick(one))
-    while numbers and numbers[-1] == _DEFAULTS[len(numbers) - 1]:
-        numbers.pop()
-    return [*one.key, *numbers]
+    return [*one.key, *without_defaults(_pick(one), _DEFAULTS)]
 
 
 def decode_queue(item: list[Any]) -> QueueIncrement:
     interface, kind, handle, parent, *numbers = item
-    if len(numbers) > len(_NUMBERS):
-        raise ValueError("too many numbers")
-    values: dict[str, Any] = {
-        name: None if number is None and name in QUEUE_EXTRAS else _integer(number)
-        for name, number in zip(_NUMBERS, numbers)
-    }
-    return QueueIncrement(QueueKey(_text(interface), _text(kind), _text(handle), _text(parent)), **values)
+    values: dict[str, Any] = named_numbers(_NUMBERS, QUEUE_EXTRAS, numbers)
+    return QueueIncrement(QueueKey(text(interface), text(kind), text(handle), text(parent)), **values)
 
 
 def encode_event(one: Event) -> list[object]:
@@ -38,24 +31,12 @@ def encode_event(one: Event) -> list[object]:
 
 
 def decode_event(item: list[Any]) -> Event:
-    kind, start_ns, end_ns, text, interface, count = item
+    kind, start_ns, end_ns, said, interface, count = item
     return Event(
-        EventKind(_text(kind)),
-        _integer(start_ns),
-        _integer(end_ns),
-        _text(text),
-        _text(interface),
-        _integer(count),
+        EventKind(text(kind)),
+        integer(start_ns),
+        integer(end_ns),
+        text(said),
+        text(interface),
+        integer(count),
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int:  # a bool is an int too
-        raise TypeError("not an integer")
-    return value

@@ -13,8 +13,18 @@ from operator import attrgetter
 from ipsecmon.qos import QUEUE_EXTRAS, QUEUE_LEVELS, QUEUE_SUMS, QueueIncrement, QueueKey, QueueReading
 from ipsecmon.store.sums import MAX_NUMBER, added
 
-__all__ = ["COLUMNS", "KEY", "add", "forget", "load_readings", "rows_of", "save_readings"]
+__all__ = [
+    "COLUMNS",
+    "FIRST_WITH_QUEUES",
+    "KEY",
+    "add",
+    "forget",
+    "load_readings",
+    "rows_of",
+    "save_readings",
+]
 
+FIRST_WITH_QUEUES = 6  # version of the file
 _SUMS = (*QUEUE_SUMS, *QUEUE_EXTRAS)
 COLUMNS = (*_SUMS, *QUEUE_LEVELS)
 _pick = attrgetter(*COLUMNS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ipsecmon.store.history import LEVELS_S, NS
 
-__all__ = ["Segment", "finest", "segments"]
+__all__ = ["Segment", "segments"]
 
 
 class Segment(NamedTuple):
@@ -32,17 +32,6 @@ def segments(start_ns: int, end_ns: int, complete_from_ns: Mapping[int, int]) ->
     for (index, from_ns), until_ns in zip(answers, until):
         found += _coarsened(index, from_ns, min(until_ns, end_ns), complete_from_ns)
     return found
-
-
-def finest(start_ns: int, end_ns: int, complete_from_ns: Mapping[int, int]) -> list[Segment]:
-    """As segments(), each part of the range by the finest level that has it."""
-    answers = _answers(start_ns, complete_from_ns)
-    until = [*(from_ns for _, from_ns in answers[1:]), end_ns]
-    return [
-        part
-        for (index, from_ns), until_ns in zip(answers, until)
-        for part in _segment(LEVELS_S[index], from_ns, min(until_ns, end_ns))
-    ]
 
 
 def _answers(start_ns: int, complete_from_ns: Mapping[int, int]) -> list[tuple[int, int]]:

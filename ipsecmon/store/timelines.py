@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
 from ipsecmon.qos import QueueKey
 from ipsecmon.store.history import LEVELS_S
-from ipsecmon.store.queue_history import FIRST_WITH_QUEUES
+from ipsecmon.store.queue_rows import FIRST_WITH_QUEUES
 from ipsecmon.store.tunnels import FIRST_WITH_TUNNELS, opened_reader
 
 __all__ = ["Happened", "Span", "Timeline", "timelines"]

@@ -59,7 +59,7 @@ class Reader:
         self._asking.send(encode_sa_dump(next(self._sequence)))
         dump = receive_dump(self._asking)
         table = self._decoder.table(dump)
-        assert table == [decode_sa(*found) for found in _messages(dump, XFRM_MSG_NEWSA)]
+        assert list(table) == [decode_sa(*found) for found in _messages(dump, XFRM_MSG_NEWSA)]
         return table
 
     def poll(self) -> dict[Place, TunnelIncrement]:
@@ -109,7 +109,7 @@ def test_netlink_and_ip_say_the_same_of_live_sas(topology: Topology, reader: Rea
     reader.exchange()
 
     said = reader.sas()
-    assert said == decode_states(print_states(topology))
+    assert list(said) == decode_states(print_states(topology))
     assert len(said) == 6 and sum(sa.packets for sa in said) == 40
 
 

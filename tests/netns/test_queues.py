@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from ipsecmon.qos import QUEUE_SUMS
-from ipsecmon.store import queue_intervals
 from tests.netns.agent import Agent
 from tests.netns.exchange import LINK_HEADER, Volume, carried, exchange_udp
 from tests.netns.topology import FAR, LAN, Topology
+from tests.unit.store.queue_cases import queue_intervals
 
 FRAME = 100 + 28 + LINK_HEADER  # octets of a packet with 100 octets of payload, as a qdisc counts it
 WITHIN_S = 30.0
@@ -71,7 +71,7 @@ def sums(agent: Agent, interface: str = "wan0") -> dict[str, dict[str, int]]:
     """What history says, by handle, of all intervals."""
     agent.report()
     found: dict[str, dict[str, int]] = {}
-    for one in queue_intervals(agent.store, 0, 2**62):
+    for one in queue_intervals(agent.store):
         if one.increment.key.interface == interface:
             total = found.setdefault(one.increment.key.handle, dict.fromkeys(QUEUE_SUMS, 0))
             for name in QUEUE_SUMS:

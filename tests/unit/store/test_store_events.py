@@ -9,7 +9,8 @@ import pytest
 
 from ipsecmon.errors import StoreError
 from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueueReading
-from ipsecmon.store import Store, event_log, events, queue_intervals
+from ipsecmon.store import Store, event_log, events
+from tests.unit.store.queue_cases import queue_intervals
 from tests.unit.store.store_cases import DAY_S, NS, T0_S, batch, commit, moment, number_in, opened, spool_of
 
 ALWAYS = 2**62
@@ -97,7 +98,7 @@ def test_queues_are_kept_interval_by_interval_and_go_with_their_spans(tmp_path: 
     with opened(tmp_path, retention_s=DAY_S) as store:
         commit(store, replace(batch(0), queues=(busy, idle)), replace(batch(10), queues=(idle,)))
         commit(store, replace(batch(20), queues=(busy,)))
-        found = queue_intervals(tmp_path, 0, ALWAYS)
+        found = queue_intervals(tmp_path)
         assert [(one.start_ns // NS - T0_S, one.increment.packets) for one in found] == [(0, 10), (20, 10)]
         first = found[0].increment
         assert (first.key, first.drops, first.lends, first.borrows) == (HTB, 2, 7, 3)
@@ -106,13 +107,13 @@ def test_queues_are_kept_interval_by_interval_and_go_with_their_spans(tmp_path: 
         assert number_in(tmp_path, minute) == 20
         for day in range(3, 6):
             commit(store, batch(day * DAY_S))
-        assert [one.start_ns for one in queue_intervals(tmp_path, T0_S * NS + 1, ALWAYS)] == []
+        assert [one.start_ns for one in queue_intervals(tmp_path, T0_S * NS + 1)] == []
 
 
 def test_a_number_too_large_for_a_row_stays_at_the_largest(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         commit(store, replace(batch(0), queues=(QueueIncrement(HTB, 2**64 - 1, 1),)))
-    assert queue_intervals(tmp_path, 0, ALWAYS)[0].increment.octets == 2**63 - 1
+    assert queue_intervals(tmp_path)[0].increment.octets == 2**63 - 1
 
 
 def test_readings_are_those_of_the_newest_commit(tmp_path: Path) -> None:
