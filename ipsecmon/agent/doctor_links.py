@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyroute2 import IPRoute
-from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.agent.doctor_facts import PathMtu
 from ipsecmon.errors import SourceError
+from ipsecmon.sources.ethtool import ask_ethtool, link_kind
 
 __all__ = ["read_gro", "read_gro_beside", "read_lower", "read_path_mtus"]
 
@@ -54,25 +54,13 @@ def read_gro_beside(names: Iterable[str]) -> list[str]:
     with _route() as route:
         links = list(route.get_links())
     receiving = [link for link in links if link["flags"] & _UP and not link["flags"] & _LOOPBACK]
-    others = {str(one.get_attr("IFLA_IFNAME")) for one in receiving if _kind(one) in ("", "veth")}
+    others = {str(one.get_attr("IFLA_IFNAME")) for one in receiving if link_kind(one) in ("", "veth")}
     others.difference_update(names)
     return sorted(filter(_has_gro, others))
 
 
-def _kind(link: Any) -> str:
-    """Empty for a device that has hardware."""
-    info = link.get_attr("IFLA_LINKINFO")
-    return str(info.get_attr("IFLA_INFO_KIND") or "") if info else ""
-
-
 def _has_gro(name: str) -> bool:
-    asked = IoctlEthtool(name)
-    try:
-        return bool(asked.get_features().is_active("rx-gro"))
-    except (NoSuchDevice, NotSupportedError, OSError, KeyError) as error:
-        raise SourceError(f"ethtool says nothing of {name}: {error!r}") from error
-    finally:
-        asked.close()
+    return ask_ethtool(name, lambda asked: bool(asked.get_features().is_active("rx-gro")))
 
 
 def read_path_mtus(peers: Iterable[str]) -> list[PathMtu]:

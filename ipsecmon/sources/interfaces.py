@@ -17,6 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from ipsecmon.errors import SourceError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.ethtool import link_kind
 from ipsecmon.sources.line_terms import LineTerms
 from ipsecmon.sources.rule_counters import boot
 from ipsecmon.sources.tc import RootQueue, TcSource
@@ -111,9 +112,7 @@ def _check_apart(links: Sequence[Any]) -> None:
     other end."""
     names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
     for link in links:
-        info = link.get_attr("IFLA_LINKINFO")
-        is_veth = info is not None and info.get_attr("IFLA_INFO_KIND") == "veth"
-        elsewhere = is_veth or link.get_attr("IFLA_LINK_NETNSID") is not None
+        elsewhere = link_kind(link) == "veth" or link.get_attr("IFLA_LINK_NETNSID") is not None
         below = None if elsewhere else link.get_attr("IFLA_LINK")
         for other in (below, link.get_attr("IFLA_MASTER")):
             if other in names and other != link["index"]:

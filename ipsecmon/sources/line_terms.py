@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
+from ipsecmon.sources.ethtool import link_kind
 from ipsecmon.sources.tc import RootQueue
 from ipsecmon.sources.veth import framed_in, framed_out
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
@@ -39,7 +40,7 @@ def link_headers(link: Any) -> _Headers:
     """Octets of link header that the kernel counts in each frame of this interface."""
     if link["ifi_type"] not in (_ETHERNET, _LOOPBACK):
         return _Headers(0, 0)
-    return _Headers(0 if _kind(link) in _UPPER_DEVICES else _ETHERNET_HEADER, _ETHERNET_HEADER)
+    return _Headers(0 if link_kind(link) in _UPPER_DEVICES else _ETHERNET_HEADER, _ETHERNET_HEADER)
 
 
 class LineTerms:
@@ -61,7 +62,7 @@ class LineTerms:
         ]
 
     def _link_headers(self, route: Any, name: str, link: Any, birth: str) -> Iterator[Reading]:
-        if _kind(link) == "veth":
+        if link_kind(link) == "veth":
             yield from self._veth_headers(route, name, link, birth)
             return
         stats = link.get_attr("IFLA_STATS64")
@@ -116,11 +117,6 @@ class LineTerms:
         before = self._most.get(key, (0, 0))
         self._most[key] = now = max(octets, before[0]), max(packets, before[1])
         return Reading(key, *now, birth=birth, from_zero=False)
-
-
-def _kind(link: Any) -> str:
-    info = link.get_attr("IFLA_LINKINFO")
-    return str(info.get_attr("IFLA_INFO_KIND")) if info else ""
 
 
 def _ipv4() -> _Snmp:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,22 +17,20 @@ from typing import Callable, NamedTuple, Optional
 from ipsecmon.errors import DecodeError, SourceError
 from ipsecmon.links import LinkEvent
 from ipsecmon.model import Counts
+from ipsecmon.sources.rtnetlink import RECEIVE, Dump, open_route_socket
 from ipsecmon.sources.rule_counters import boot
 from ipsecmon.wire.l2tp_text import decode_pppol2tp, decode_udp_peers
-from ipsecmon.wire.links import RTMGRP, decode_link_events, encode_address_dump, encode_link_dump
-from ipsecmon.wire.netlink import (
-    NLM_F_DUMP_INTR,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    decode_error,
-    pull_messages,
+from ipsecmon.wire.links import (
+    RTMGRP,
+    decode_link_event,
+    decode_link_events,
+    encode_address_dump,
+    encode_link_dump,
 )
 
 __all__ = ["L2tp", "LinkDump", "LinkHeard", "LinkSource", "read_l2tp"]
 
-_RECEIVE = 1 << 17  # octets; the kernel's dump datagrams are at most 32 KiB
 _BUFFER = 4 << 20  # asked for; rmem_max may allow less. News of one interface takes 4 KiB of it
-_TIMEOUT_S = 5.0
 _TRIES = 3  # of a dump that was interrupted by a change
 _MOST_NEWS = 20_000  # of one hear(); what still comes waits for the next one
 _PROC = Path("/proc/net")
@@ -76,7 +73,7 @@ class LinkSource:
         """What happens from now on is heard."""
         with _translated():
             self.boot = boot()
-            self._news = _opened(RTMGRP)
+            self._news = open_route_socket(RTMGRP)
             self._news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._news.setblocking(False)
 
@@ -87,8 +84,7 @@ class LinkSource:
 
     def dump(self) -> LinkDump:
         """All interfaces, and the other ends of their addresses."""
-        with _translated(), _opened(0) as connection:
-            connection.settimeout(_TIMEOUT_S)
+        with _translated(), open_route_socket(0) as connection:
             for _ in range(_TRIES):
                 links, is_whole = self._ask(connection, encode_link_dump)
                 if is_whole:
@@ -104,7 +100,7 @@ class LinkSource:
         with _translated():
             while len(events) < _MOST_NEWS:
                 try:
-                    events += decode_link_events(self._news.recv(_RECEIVE))
+                    events += decode_link_events(self._news.recv(RECEIVE))
                 except BlockingIOError:
                     break
                 except OSError as error:
@@ -116,19 +112,9 @@ class LinkSource:
 
     def _ask(self, connection: socket.socket, encode: Callable[[int], bytes]) -> tuple[list[LinkEvent], bool]:
         self._sequence += 1
-        connection.send(encode(self._sequence))
-        found: list[LinkEvent] = []
-        is_whole = True
-        while True:
-            buffer = connection.recv(_RECEIVE)
-            for message in pull_messages(buffer):
-                is_whole = is_whole and not message.flags & NLM_F_DUMP_INTR
-                if message.kind == NLMSG_DONE:
-                    return found, is_whole
-                if message.kind == NLMSG_ERROR:
-                    code = decode_error(buffer, message)
-                    raise OSError(code, os.strerror(code))
-            found += decode_link_events(buffer)
+        dump = Dump(connection, encode(self._sequence), self._sequence)
+        decoded = (decode_link_event(buffer, message) for buffer, message in dump.messages())
+        return [event for event in decoded if event is not None], dump.is_whole
 
 
 def read_l2tp(proc: Path = _PROC) -> L2tp:
@@ -156,17 +142,6 @@ def _text(file: Path) -> Optional[str]:
             return opened.read(_MOST_TEXT).decode("ascii", "replace")
     except FileNotFoundError:
         return None
-
-
-def _opened(groups: int) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-    made = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-    try:
-        made.bind((0, groups))
-    except BaseException:
-        made.close()
-        raise
-    return made
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from typing import NamedTuple, Optional
 
 from ipsecmon.errors import DecodeError, SourceError
 from ipsecmon.qos import QueueConfig, QueueKey, QueueReading
+from ipsecmon.sources.rtnetlink import RECEIVE, open_route_socket
 from ipsecmon.sources.rule_counters import boot
-from ipsecmon.sources.tc_dumps import RECEIVE, TcDumps, open_route_socket
+from ipsecmon.sources.tc_dumps import TcDumps
 from ipsecmon.sources.tc_tree import describe_tree
 from ipsecmon.wire.netlink import pull_messages
 from ipsecmon.wire.tc import (

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from typing import Optional
 
 from ipsecmon.errors import DecodeError, SourceError
-from ipsecmon.wire.netlink import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, decode_error, pull_messages
+from ipsecmon.sources.rtnetlink import Dump, open_route_socket
 from ipsecmon.wire.tc import TcObject, What, decode_tc, encode_tc_dump
 
-__all__ = ["RECEIVE", "TcDumps", "open_route_socket"]
+__all__ = ["TcDumps"]
 
-RECEIVE = 1 << 17  # octets; dump datagrams are at most 32 KiB
-_TIMEOUT_S = 5.0
 _TRIES = 3  # of a dump that was changed under way
 
 
@@ -48,35 +46,15 @@ class TcDumps:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         if self._asked is None:
             self._asked = open_route_socket(0)
-        self._asked.send(encode(self._sequence))
-        found: list[TcObject] = []
-        interrupted = False
-        while True:
-            buffer = self._asked.recv(RECEIVE)
-            for message in pull_messages(buffer):
-                if message.sequence != self._sequence:
-                    continue
-                interrupted |= bool(message.flags & NLM_F_DUMP_INTR)
-                code = decode_error(buffer, message) if message.kind == NLMSG_ERROR else 0
-                if code:
-                    raise OSError(code, os.strerror(code))
-                if message.kind == NLMSG_DONE:
-                    if interrupted:
-                        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
-                    return found
-                one = decode_tc(buffer, message)
-                if one is not None:
-                    found.append(one)
+        dump = Dump(self._asked, encode(self._sequence), self._sequence)
+        decoded = (decode_tc(buffer, message) for buffer, message in dump.messages())
+        found = [one for one in decoded if one is not None]
+        if not dump.is_whole:
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+        return found
 
     def stop(self) -> None:
         """An answer that was not read to its end must not be taken for the next one."""
         if self._asked is not None:
             self._asked.close()
             self._asked = None
-
-
-def open_route_socket(groups: int) -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
-    opened.settimeout(_TIMEOUT_S)
-    opened.bind((0, groups))
-    return opened

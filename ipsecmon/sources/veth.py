@@ -9,17 +9,18 @@ sending end does not. So what comes in is known, and what goes out with TSO, or 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple, Optional, TypeVar
+from typing import Any, NamedTuple, Optional
 
-from pyroute2.ethtool.ioctl import IoctlEthtool, NoSuchDevice, NotSupportedError
+from pyroute2.ethtool.ioctl import IoctlEthtool
 from pyroute2.netlink.exceptions import NetlinkError
+
+from ipsecmon.errors import SourceError
+from ipsecmon.sources.ethtool import ask_ethtool
 
 __all__ = ["Framed", "framed_in", "framed_out"]
 
 _BY_NAPI = re.compile(r"rx_queue_\d+_xdp_packets")
 _TSO = ("tx-tcp-segmentation", "tx-tcp6-segmentation")  # the others of NETIF_F_ALL_TSO need the first
-_Told = TypeVar("_Told")
 
 
 class Framed(NamedTuple):
@@ -51,8 +52,9 @@ def framed_out(route: Any, name: str, link: Any) -> Framed:
 
 
 def _less_napi(receiver: str, frames: int) -> Framed:
-    counted = _asked(receiver, IoctlEthtool.get_statistics)
-    if counted is None:
+    try:
+        counted = ask_ethtool(receiver, IoctlEthtool.get_statistics)
+    except SourceError:
         return _UNKNOWN
     by_napi = sum(number for word, number in counted if _BY_NAPI.fullmatch(word))
     return Framed(frames, max(0, frames - by_napi))
@@ -68,16 +70,8 @@ def _other_end(route: Any, link: Any) -> Optional[str]:
 
 
 def _does_tso(name: str) -> bool:
-    features = _asked(name, IoctlEthtool.get_features)
-    return features is not None and any(features.is_active(one) for one in _TSO)
-
-
-def _asked(name: str, question: Callable[[IoctlEthtool], _Told]) -> Optional[_Told]:
-    """None where the driver does not tell."""
-    asked = IoctlEthtool(name)
     try:
-        return question(asked)
-    except (NoSuchDevice, NotSupportedError, OSError, KeyError):
-        return None
-    finally:
-        asked.close()
+        features = ask_ethtool(name, IoctlEthtool.get_features)
+    except SourceError:
+        return False
+    return any(features.is_active(one) for one in _TSO)
