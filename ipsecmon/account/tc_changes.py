@@ -27,11 +27,11 @@ def differences(before: Sequence[QueueConfig], now: Sequence[QueueConfig]) -> li
     return [*said, *_object_changes(_objects(before), _objects(now)), *_filter_changes(before, now)]
 
 
-def sentence(interface: str, said: Sequence[str], aside: str = "") -> str:
-    """aside: said at its end in parentheses."""
+def sentence(what: str, said: Sequence[str], aside: str = "") -> str:
+    """what: an interface, or what else is other than before. aside: said at the end in parentheses."""
     told = "; ".join(said[:_TOLD])
     more = f"; and {len(said) - _TOLD} more" if len(said) > _TOLD else ""
-    return f"{interface}: {told}{more}{f' ({aside})' if aside else ''}"
+    return f"{what}: {told}{more}{f' ({aside})' if aside else ''}"
 
 
 def _root(side: Sequence[QueueConfig]) -> Optional[QueueConfig]:

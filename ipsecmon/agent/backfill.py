@@ -80,25 +80,26 @@ def backfill(
     target.sink.start()
     try:
         for batches in (kept_batches(folder, start_ns, end_ns), hour_batches(folder, start_ns, end_ns)):
-            for group in _grouped(select(batch, target.counters) for batch in batches):
-                sent = _add(sent, group, _send(target.sink, group, wait))
+            for group, points in _grouped(select(batch, target.counters) for batch in batches):
+                sent = _add(sent, group, points, _send(target.sink, group, wait))
                 progress(group[-1].end_ns)
     finally:
         target.sink.stop()
     return sent
 
 
-def _grouped(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
+def _grouped(batches: Iterable[Batch]) -> Iterator[tuple[list[Batch], int]]:
+    """And how many points they are."""
     group: list[Batch] = []
-    size = 0
+    points = 0
     for batch in batches:
         group.append(batch)
-        size += len(points_of(batch))
-        if size >= _GROUP_POINTS:
-            yield group
-            group, size = [], 0
+        points += len(points_of(batch))
+        if points >= _GROUP_POINTS:
+            yield group, points
+            group, points = [], 0
     if group:
-        yield group
+        yield group, points
 
 
 def _send(sink: Sink, group: Sequence[Batch], wait: Callable[[float], None]) -> Optional[Rejected]:
@@ -117,13 +118,13 @@ def _send(sink: Sink, group: Sequence[Batch], wait: Callable[[float], None]) -> 
     return None
 
 
-def _add(sent: Sent, group: Sequence[Batch], refusal: Optional[Rejected]) -> Sent:
+def _add(sent: Sent, group: Sequence[Batch], points: int, refusal: Optional[Rejected]) -> Sent:
     hours = sum(1 for batch in group if batch.resolution_s)
     return replace(
         sent,
         intervals=sent.intervals + len(group) - hours,
         hours=sent.hours + hours,
-        points=sent.points + sum(len(points_of(batch)) for batch in group),
+        points=sent.points + points,
         refused=sent.refused + ((refusal.dropped or 0) if refusal else 0),
         refusal=sent.refusal or (str(refusal) if refusal else None),
     )

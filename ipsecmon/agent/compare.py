@@ -16,8 +16,9 @@ from ipsecmon.account.pairing import HOUR_S, Window, pair, slot_length
 from ipsecmon.agent.compare_bins import NS, Bins, Floats, as_bins, step_of
 from ipsecmon.agent.compare_rows import Kind, RowKey, rows_of
 from ipsecmon.agent.compare_sides import Row, Rows
+from ipsecmon.agent.plan import capacities
 from ipsecmon.config import Config
-from ipsecmon.model import Direction, LineCapacity
+from ipsecmon.model import LineCapacity
 from ipsecmon.store import timelines
 
 __all__ = ["Asked", "Comparison", "Cover", "compare_ranges"]
@@ -75,20 +76,16 @@ class Comparison:
 
 def compare_ranges(config: Config, folder: Path, asked: Asked) -> Comparison:
     """Raises StoreError."""
-    found = timelines(folder, [asked.before, asked.after])
-    step_s = step_of(found)
-    before, after = (as_bins(one, step_s) for one in found)
+    before, after, step_s = _read(folder, asked)
     slot_s = _slot(asked, before, after, step_s)
     if slot_s is None and asked.is_event and asked.is_matched is None:
         asked = _shortened(asked, before, after)
-        found = timelines(folder, [asked.before, asked.after])
-        step_s = step_of(found)
-        before, after = (as_bins(one, step_s) for one in found)
-    capacities = _capacities(config)
-    rows = Rows(before, after, slot_s, asked.seed, capacities).compared(
+        before, after, step_s = _read(folder, asked)
+    told_capacities = capacities(config)
+    pairing = pair(before.window, after.window, slot_s)
+    rows = Rows((before.window, after.window), slot_s, pairing, asked.seed, told_capacities).compared(
         rows_of(config, before), rows_of(config, after)
     )
-    pairing = pair(before.window, after.window, slot_s)
     told = [row for row in rows if row.key.kind in _HEADLINES]
     return Comparison(
         config.router,
@@ -99,9 +96,16 @@ def compare_ranges(config: Config, folder: Path, asked: Asked) -> Comparison:
         slot_s,
         rows,
         dict(zip((row.key for row in told), corrected([row.mean for row in told]))),
-        capacities,
+        told_capacities,
         (before.start_ns.tolist(), after.start_ns.tolist()),
     )
+
+
+def _read(folder: Path, asked: Asked) -> tuple[Bins, Bins, float]:
+    """Both windows, and the seconds of their intervals."""
+    before, after = found = timelines(folder, [asked.before, asked.after])
+    step_s = step_of(found)
+    return as_bins(before, step_s), as_bins(after, step_s), step_s
 
 
 def _slot(asked: Asked, before: Bins, after: Bins, step_s: float) -> Optional[int]:
@@ -145,15 +149,3 @@ def _known_ns(range_: tuple[int, int], bins: Bins) -> int:
 
 def _cover(range_: tuple[int, int], bins: Bins, weight: Floats) -> Cover:
     return Cover(*range_, bins.seconds, _seconds(bins.window, weight), bins.gone, bins.bridged_octets)
-
-
-def _capacities(config: Config) -> list[LineCapacity]:
-    return [
-        LineCapacity(line.name, way, bits_per_s)
-        for line in config.lines
-        if line.capacity is not None
-        for way, bits_per_s in (
-            (Direction.IN, line.capacity.in_bits_per_s),
-            (Direction.OUT, line.capacity.out_bits_per_s),
-        )
-    ]

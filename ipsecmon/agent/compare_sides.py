@@ -11,8 +11,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ipsecmon.account.compare import RELEVANT, Change, Figures, Outcome, Verdict, compare
-from ipsecmon.account.pairing import Pairing, pair
-from ipsecmon.agent.compare_bins import Bins, Floats
+from ipsecmon.account.pairing import Pairing, Window
+from ipsecmon.agent.compare_bins import Floats
 from ipsecmon.agent.compare_rows import Kind, Numbers, RowKey, Surety
 from ipsecmon.model import LineCapacity
 
@@ -55,11 +55,16 @@ class Rows:
     """Rows of two windows, with the weights that intervals have against each other."""
 
     def __init__(
-        self, before: Bins, after: Bins, slot_s: Optional[int], seed: int, capacities: Sequence[LineCapacity]
+        self,
+        windows: tuple[Window, Window],
+        slot_s: Optional[int],
+        pairing: Pairing,
+        seed: int,
+        capacities: Sequence[LineCapacity],
     ) -> None:
-        self._windows = before.window, after.window
+        """pairing: of the windows, by slot_s."""
+        self._windows = windows
         self._slot_s, self._seed = slot_s, seed
-        pairing: Pairing = pair(*self._windows, slot_s)
         self._weights = pairing.before.weight, pairing.after.weight
         self._capacity = {(one.line, one.direction): one.bits_per_s for one in capacities}
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Optional, Protocol
 
+from ipsecmon.agent.hour_limit import HourLimit
 from ipsecmon.clock import Clock
 from ipsecmon.errors import StoreError
 from ipsecmon.model import Counts
@@ -19,7 +20,6 @@ __all__ = ["MAX_AN_HOUR", "MAX_WAITING", "Journal"]
 
 _logger = logging.getLogger(__name__)
 MAX_AN_HOUR = 60  # of one kind that remembers nothing: a program may break our rules again and again
-_HOUR_NS = 3600 * 10**9
 MAX_WAITING = 100  # a day of outage with a change each quarter of an hour
 
 
@@ -33,7 +33,7 @@ class Journal:
         self._clock = clock
         self._counts = counts
         self._waiting: deque[tuple[Event, Mapping[str, str]]] = deque()
-        self._noted: dict[EventKind, deque[int]] = {}
+        self._noted: dict[EventKind, HourLimit] = {}
 
     def note(
         self,
@@ -62,10 +62,10 @@ class Journal:
 
     def _is_too_often(self, kind: EventKind) -> bool:
         now_ns = self._clock.now().monotonic_ns
-        noted = self._noted.setdefault(kind, deque(maxlen=MAX_AN_HOUR))
-        if len(noted) == MAX_AN_HOUR and now_ns - noted[0] < _HOUR_NS:
+        noted = self._noted.setdefault(kind, HourLimit(MAX_AN_HOUR))
+        if noted.full_until_ns(now_ns) is not None:
             return True
-        noted.append(now_ns)
+        noted.take(now_ns)
         return False
 
     def mark(self, text: str, start_ns: Optional[int], end_ns: Optional[int]) -> Event:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Protocol
 
 from ipsecmon.account.queues import QueueBooks
 from ipsecmon.account.tc_changes import differences, sentence
+from ipsecmon.agent.hour_limit import HourLimit
 from ipsecmon.agent.journal import Journal
 from ipsecmon.agent.observe import Counters
 from ipsecmon.clock import Clock
@@ -28,7 +28,6 @@ TC_CONFIG = "tc.config"  # in the store: how all was configured when it was last
 SETTLE_NS = 2_000_000_000
 MAX_AN_HOUR = 30
 NOT_SEEN = "while no agent ran"
-_HOUR_NS = 3600 * 10**9
 MAX_REMEMBERED = 2000  # qdiscs, classes and filters of one interface; about 200 KB in the store
 
 Configuration = Mapping[str, Sequence[QueueConfig]]
@@ -91,7 +90,7 @@ class QueueMeter:
         self._configured: dict[str, list[QueueConfig]] = {}
         self._call_at: CallAt = lambda at_ns, call: None
         self._is_waiting = False
-        self._told: deque[int] = deque(maxlen=MAX_AN_HOUR)
+        self._told = HourLimit(MAX_AN_HOUR)
         self._trouble = ""
 
     def start(self, store: _Memory, call_at: CallAt) -> None:
@@ -154,9 +153,10 @@ class QueueMeter:
 
     def _settle(self, since_ns: int) -> None:
         now_ns = self._clock.now().monotonic_ns
-        if len(self._told) == MAX_AN_HOUR and now_ns - self._told[0] < _HOUR_NS:
+        full_until_ns = self._told.full_until_ns(now_ns)
+        if full_until_ns is not None:
             self._counts.add("tc", "postponed-looks")
-            self._call_at(self._told[0] + _HOUR_NS, lambda: self._settle(since_ns))
+            self._call_at(full_until_ns, lambda: self._settle(since_ns))
             return
         self._is_waiting = False
         self._look(since_ns)
@@ -179,7 +179,7 @@ class QueueMeter:
 
     def _tell(self, name: str, said: Sequence[str], at_ns: Optional[int], is_old: bool) -> None:
         """In one transaction with what is remembered: told once, whenever the agent is killed."""
-        self._told.append(self._clock.now().monotonic_ns)
+        self._told.take(self._clock.now().monotonic_ns)
         self._remembered = _encode(self._configured)
         self._journal.note(
             EventKind.QDISC_CHANGED,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Optional, Protocol
 
+from ipsecmon.account.tc_changes import sentence
 from ipsecmon.agent.journal import Journal
 from ipsecmon.agent.queues import NOT_SEEN
 from ipsecmon.qos import EventKind
@@ -16,7 +17,6 @@ from ipsecmon.ruleset.model import Plan, Tap
 __all__ = ["RULES_CONFIG", "RuleWatch"]
 
 RULES_CONFIG = "rules.config"  # in the store: what each counter counted, when rules were last installed
-_TOLD = 6
 _DIGEST = 12  # hexadecimal digits
 
 
@@ -42,11 +42,8 @@ class RuleWatch:
             return
         said = list(_differences(json.loads(before), now)) if before else []
         if said:
-            told = "; ".join(said[:_TOLD])
-            more = f"; and {len(said) - _TOLD} more" if len(said) > _TOLD else ""
-            aside = f" ({NOT_SEEN})" if since_ns is not None else ""
-            text = f"rules: {told}{more}{aside}"
             is_old = since_ns is not None
+            text = sentence("rules", said, NOT_SEEN if is_old else "")
             state = {RULES_CONFIG: remembered}
             self._journal.note(EventKind.RULES_CHANGED, text, "", len(said), since_ns, is_old, state)
         else:

@@ -185,8 +185,8 @@ class Delivery:
 
     def _deliver_some(self) -> bool:
         """As many as the sink takes at a time. False: there is none."""
-        found = self._spool.next_batches(GROUP_BATCHES if isinstance(self._sink, BulkSink) else 1)
         takes_hours = isinstance(self._sink, BulkSink)
+        found = self._spool.next_batches(GROUP_BATCHES if takes_hours else 1)
         chosen = [
             select(batch, self._counters) for _, batch in found if takes_hours or not batch.resolution_s
         ]
