@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ipsecmon.agent.backfill import Sent, Target, backfill, targets
-from ipsecmon.cli.options import config_option
-from ipsecmon.cli.ranges import Range, chosen_range, local_time
-from ipsecmon.cli.report import range_options
+from ipsecmon.cli.options import config_option, range_options
+from ipsecmon.cli.ranges import AskedRange, Range, local_time
 from ipsecmon.config import load
 from ipsecmon.store import first_kept_ns
 
@@ -27,27 +26,22 @@ __all__ = ["backfill_command"]
 @click.option("--sink", "name", metavar="NAME", help="Only this sink; all of InfluxDB when left out.")
 def backfill_command(
     config_file: Path,
-    month: Optional[str],
-    day: Optional[str],
-    since: Optional[str],
-    from_: Optional[str],
-    to: Optional[str],
+    asked: AskedRange,
     name: Optional[str],
 ) -> None:
     """Send a range of the own history to InfluxDB again: intervals as they were, and the sums of hours.
 
     What is there already is written over with itself, so it may be repeated, and stopped at any time.
     """
-    options = {"--month": month, "--day": day, "--since": since, "--from": from_}
-    asked = chosen_range(options, to, time.time_ns())
+    range_ = asked.at(time.time_ns())
     config = load(config_file)
     folder = Path(config.store.path)
     refused = 0
     for target in targets(config, name):
-        sent = _backfilled(folder, asked, target)
+        sent = _backfilled(folder, range_, target)
         refused += sent.refused
         click.echo(f"{target.name}: {_told(sent)}")
-    note = _note(first_kept_ns(folder), asked)
+    note = _note(first_kept_ns(folder), range_)
     if note:
         click.echo(note)
     sys.exit(1 if refused else 0)

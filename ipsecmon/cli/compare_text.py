@@ -19,9 +19,9 @@ from ipsecmon.cli.compare_windows import Windows
 from ipsecmon.cli.compare_words import notes, rate_of, render_change, render_length, sentences, signed
 from ipsecmon.cli.event_lines import event_line
 from ipsecmon.cli.ranges import local_span
-from ipsecmon.cli.render import printable
+from ipsecmon.cli.render import printable, render_total
 from ipsecmon.model import Direction
-from ipsecmon.units import render_octets, render_rate, render_whole_rate
+from ipsecmon.units import render_whole_rate
 
 __all__ = ["print_comparison"]
 
@@ -40,7 +40,7 @@ class _Look(NamedTuple):
         return rate_of(bits_per_s, self.in_bits)
 
     def total(self, octets: int) -> str:
-        return render_rate(octets * 8)[: -len("/s")] if self.in_bits else render_octets(octets)
+        return render_total(octets, self.in_bits)
 
 
 def print_comparison(

@@ -15,7 +15,7 @@ from ipsecmon.agent.line import Identity, LinePart, LineReport, LineWay
 from ipsecmon.cli.gauges import bar
 from ipsecmon.cli.layer_sums import Inside, LayerWays
 from ipsecmon.cli.ranges import local_time
-from ipsecmon.cli.render import number, printable
+from ipsecmon.cli.render import number, printable, render_total
 from ipsecmon.cli.tunnel_sums import Tunnel
 from ipsecmon.cli.tunnel_table import Answer
 from ipsecmon.model import Direction, How, bare_name
@@ -47,9 +47,7 @@ class _Look(NamedTuple):
         return f"{render_octets(octets_per_s)}/s" if self.in_bits is False else render_rate(octets_per_s * 8)
 
     def total(self, octets: int) -> str:
-        if self.in_bits:
-            return render_rate(octets * 8)[: -len("/s")]
-        return render_octets(octets)
+        return render_total(octets, self.in_bits)
 
 
 def print_lines(

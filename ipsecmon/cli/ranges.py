@@ -9,7 +9,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Callable, Optional, TypeVar
+from typing import Callable, NamedTuple, Optional, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from ipsecmon.units import parse_duration
 __all__ = [
     "CURRENT",
     "DEFAULT_SINCE",
+    "AskedRange",
     "Range",
     "chosen_range",
     "iso_time",
@@ -72,6 +73,17 @@ def chosen_range(options: Mapping[str, Optional[str]], until: Optional[str], now
     if found.start_ns >= found.end_ns:
         raise click.BadParameter(f"{until!r} is not after --from {text!r}", param_hint="--to")
     return found
+
+
+class AskedRange(NamedTuple):
+    """What was written. options, until: as chosen_range() takes them."""
+
+    options: Mapping[str, Optional[str]]
+    until: Optional[str]
+
+    def at(self, now_ns: int) -> Range:
+        """Raises click.UsageError."""
+        return chosen_range(self.options, self.until, now_ns)
 
 
 def parse_moment(option: str, text: str) -> int:

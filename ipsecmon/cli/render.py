@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from rich.console import Console
 from rich.text import Text
 
 from ipsecmon.model import ObservationPoint
+from ipsecmon.units import render_octets, render_rate
 
-__all__ = ["POINTS", "number", "printable", "render_age", "wide_console"]
+__all__ = ["POINTS", "number", "printable", "render_age", "render_total", "wide_console"]
 
 _FILE_WIDTH = 160  # of what goes to a file or a pipe: names stay whole
 
@@ -35,6 +38,11 @@ def render_age(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.1f} d"
+
+
+def render_total(octets: int, in_bits: Optional[bool]) -> str:
+    """'20.4 MB', or '163.2 Mbit' if in_bits."""
+    return render_rate(octets * 8)[: -len("/s")] if in_bits else render_octets(octets)
 
 
 def wide_console() -> Console:

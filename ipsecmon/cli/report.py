@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
 
 import click
 
 from ipsecmon.agent.agreement import agreements, lines_of
 from ipsecmon.cli.closing import close_interval, now_option
-from ipsecmon.cli.options import config_option, json_option
-from ipsecmon.cli.ranges import CURRENT, DEFAULT_SINCE, Range, chosen_range, local_time
+from ipsecmon.cli.options import config_option, json_option, range_options
+from ipsecmon.cli.ranges import AskedRange, Range, local_time
 from ipsecmon.cli.report_formats import Answer, print_csv, print_json, print_table
 from ipsecmon.config import Config, load
 from ipsecmon.model import Direction, ObservationPoint
 from ipsecmon.store import ClockStep, Report, ReportRow, events, report
 
-__all__ = ["range_options", "report_command", "uncut"]
+__all__ = ["report_command", "uncut"]
 
 _DAY_NS = 86400 * 10**9  # the longest row of history that no gap has stretched
 
 _STEPS_TOLD = 3
-
-_Function = Callable[..., Any]
-
-
-def range_options(function: _Function) -> _Function:
-    """Named as they are written: "--month" and so on are the keys that chosen_range() takes."""
-    optional: Mapping[str, Any] = {"is_flag": False, "flag_value": CURRENT}
-    for option in (
-        click.option("--to", metavar="TIME", help="The end of --from; now when left out."),
-        click.option("--from", "from_", metavar="TIME", help="From a time on, such as 2026-11-22T14:30."),
-        click.option("--since", metavar="DURATION", help=f"How far back.  [default: {DEFAULT_SINCE}]"),
-        click.option("--day", metavar="[YYYY-MM-DD]", **optional, help="A day; today without a value."),
-        click.option("--month", metavar="[YYYY-MM]", **optional, help="A month; this one without a value."),
-    ):
-        function = option(function)
-    return function
 
 
 @click.command("report")
@@ -49,11 +32,7 @@ def range_options(function: _Function) -> _Function:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row a counter and direction.")
 def report_command(
     config_file: Path,
-    month: Optional[str],
-    day: Optional[str],
-    since: Optional[str],
-    from_: Optional[str],
-    to: Optional[str],
+    asked: AskedRange,
     close_first: bool,
     as_json: bool,
     as_csv: bool,
@@ -64,13 +43,12 @@ def report_command(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two formats: write one")
-    options = {"--month": month, "--day": day, "--since": since, "--from": from_}
-    chosen_range(options, to, time.time_ns())  # a mistake is said before anything is read or asked
+    asked.at(time.time_ns())  # a mistake is said before anything is read or asked
     config = load(config_file)
     folder = Path(config.store.path)
     if close_first:
         close_interval(folder)
-    answer = _answer(config, folder, chosen_range(options, to, time.time_ns()))
+    answer = _answer(config, folder, asked.at(time.time_ns()))
     if as_json:
         print_json(answer)
     elif as_csv:

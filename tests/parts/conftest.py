@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .mounts import own_mounts
-from .servers import PASSWORD, TOKEN, FrontServer, InfluxServer, make_authority
+from .servers import PASSWORD, TOKEN, FrontServer, InfluxServer, make_authority, running
 
 PACKAGES = {
     "influxd": "influxdb",
@@ -44,10 +44,8 @@ def require(*programs: str) -> None:
 @pytest.fixture(scope="session")
 def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxServer]:
     require("influxd")
-    server = InfluxServer(tmp_path_factory.mktemp("influxd"))
-    server.start()
-    yield server
-    server.stop()
+    with running(InfluxServer(tmp_path_factory.mktemp("influxd"))) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +58,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def front(authority: Path, influxd: InfluxServer) -> Iterator[FrontServer]:
     require("nginx")
-    server = FrontServer(authority.parent, influxd)
-    server.start()
-    yield server
-    server.stop()
+    with running(FrontServer(authority.parent, influxd)) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ v2 way is tested up to what the server's storage makes of it. It is not an Influ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,8 +18,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Protocol, TypeVar
 
 START_WITHIN_S = 20.0
 USER, PASSWORD, TOKEN = "admin", "pl4nted-p4ssword", "pl4nted-t0ken"
@@ -107,6 +109,23 @@ def free_ports(count: int) -> list[int]:
     for opened in sockets:
         opened.close()
     return ports
+
+
+class _Startable(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+_Started = TypeVar("_Started", bound=_Startable)
+
+
+@contextlib.contextmanager
+def running(server: _Started) -> Iterator[_Started]:
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Server:

@@ -19,7 +19,7 @@ from tests.unit.store.store_cases import commit, opened
 
 from .batches import batch, total_octets
 from .conftest import require
-from .servers import START_WITHIN_S, TOKEN, USER, FrontServer, InfluxServer, free_ports
+from .servers import START_WITHIN_S, TOKEN, USER, FrontServer, InfluxServer, free_ports, running
 
 PROXY_USER, PROXY_PASSWORD = "routers", "pl4nted-pr0xy"
 
@@ -65,10 +65,8 @@ def proxy(tmp_path: Path) -> Iterator[ProxyServer]:
     require("tinyproxy")
     folder = tmp_path / "proxy"
     folder.mkdir()
-    server = ProxyServer(folder)
-    server.start()
-    yield server
-    server.stop()
+    with running(ProxyServer(folder)) as server:
+        yield server
 
 
 def v1(url: str, database: str, password_file: Path, **more: Any) -> Sink:

@@ -18,7 +18,7 @@ from ipsecmon.sinks.influxdb import Config, Sink
 
 from .batches import batch, tunnel_batch
 from .conftest import require
-from .servers import USER, InfluxServer, Server, free_ports
+from .servers import USER, InfluxServer, Server, free_ports, running
 
 FIELDS = {"counter": ("octets", "packets"), "meter": ("nflog_octets",), "tunnel": ("octets", "rekeys")}
 
@@ -47,10 +47,8 @@ def victoria(tmp_path: Path) -> Iterator[VictoriaServer]:
     require("victoria-metrics")
     folder = tmp_path / "victoria"
     folder.mkdir()
-    server = VictoriaServer(folder)
-    server.start()
-    yield server
-    server.stop()
+    with running(VictoriaServer(folder)) as server:
+        yield server
 
 
 @pytest.fixture(params=["v1", "v2"])

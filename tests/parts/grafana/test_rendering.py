@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.parts.conftest import require
-from tests.parts.servers import InfluxServer
+from tests.parts.servers import InfluxServer, running
 
 from .browser import WITHIN_S, Browser
 from .lab import END_MS, START_MS
@@ -28,10 +28,8 @@ WIDTH = 1408
 def page(influxd: InfluxServer, day: str) -> Iterator[str]:
     """The address of the page."""
     require("node", "npm")
-    server = PageServer(built_page(), DASHBOARDS, influxd.url, day)
-    server.start()
-    yield f"{server.url}/page.html"
-    server.stop()
+    with running(PageServer(built_page(), DASHBOARDS, influxd.url, day)) as server:
+        yield f"{server.url}/page.html"
 
 
 @pytest.fixture(scope="module")
