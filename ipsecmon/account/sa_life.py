@@ -101,7 +101,7 @@ class Life:
         passed = self.tell(sa, is_end)
         self.lost = max(self.lost, measure_certain_loss(sa, self.sa, is_end))
         self.booked = sa if sa.anti_replay is not None else sa._replace(anti_replay=self.sa.anti_replay)
-        self.is_birth = self.is_bridging = False
+        self.is_bridging = False
         return passed
 
     def tell(self, sa: SecurityAssociation, is_end: bool, is_unseen_end: bool = False) -> Optional[Passed]:
@@ -111,6 +111,7 @@ class Life:
         if not (any(steps) or lost or self.is_birth or is_end or is_unseen_end):
             return None
         octets, packets, late, replayed, failed = steps
+        is_birth, self.is_birth = self.is_birth, False
         return Passed(
             life=self,
             octets=octets,
@@ -119,7 +120,7 @@ class Life:
             replayed_packets=replayed,
             integrity_failures=failed,
             lost_packets=lost,
-            is_birth=self.is_birth,
+            is_birth=is_birth,
             is_end=is_end,
             is_unseen_end=is_unseen_end,
             is_bridged=self.is_bridging,
@@ -141,7 +142,7 @@ def measure_certain_loss(
 
 
 def replace_counters(sa: SecurityAssociation, of: Optional[SecurityAssociation]) -> SecurityAssociation:
-    """The SA with counters of another one, or at 0."""
+    """The SA with counters of another one, and the window that goes with them; or at 0."""
     octets, packets, late, replayed, failed = (0 if of is None else getattr(of, name) for name in _COUNTERS)
     return sa._replace(
         octets=octets,
@@ -149,4 +150,5 @@ def replace_counters(sa: SecurityAssociation, of: Optional[SecurityAssociation])
         late_packets=late,
         replayed_packets=replayed,
         integrity_failures=failed,
+        anti_replay=sa.anti_replay if of is None else of.anti_replay,
     )

@@ -38,13 +38,14 @@ class SaLives:
         self._ended = EndedSas()
         self._passed: list[Passed] = []
         self._touched: list[Life] = []
+        self._born: list[Life] = []
         self._order = SaOrder()
         self._rows: Optional[SaTable] = None
         self._rows_s: Optional[int] = None
         self._ended_since_dump: dict[SaId, set[str]] = {}  # with sources: moving may change this alone
         self._has_missed = False  # events, since the dump that waits
         self._has_gaps = True  # some life may
-        self._since_s = saved_s
+        self._since_s = self._before_s = saved_s
         self._is_bridging = saved_s is not None
         self._dumps = 0
         self.settled = 0
@@ -110,10 +111,14 @@ class SaLives:
         self.settled += 1
         if self._rows is not None:
             self._compare(self._rows)
-            self._since_s, self._rows = self._rows_s, None
+            self._before_s, self._since_s, self._rows = self._since_s, self._rows_s, None
             self._is_bridging = False
         else:
             self._order.refresh()
+        for life in self._born:  # of an event later than the dump: not one reading yet
+            if life.is_birth:
+                self._tell(life.tell(life.sa, is_end=False))
+        self._born.clear()
         passed, self._passed = self._passed, []
         return passed
 
@@ -130,13 +135,16 @@ class SaLives:
         if is_update:  # of one that nobody told was moved
             earlier = (*self._alive.values(), *self._ended)
         origin = find_origin(sa, earlier)
-        life = self._continue(sa, origin) if sa.packets or origin is not None else self._open_at_zero(sa)
+        is_moved = sa.packets or origin is not None
+        life = self._continue(sa, origin, self._since_s) if is_moved else self._open_at_zero(sa)
         life.is_announced, life.came_at = True, self._dumps
 
     def _end(self, sa: SecurityAssociation) -> None:
         life = self._alive.get(sa.id) or self._ended.find_lost(sa.id)
         if life is None:  # nobody tells that an SA was moved
-            life = self._continue(sa, find_origin(sa, (*self._alive.values(), *self._ended)))
+            origin = find_origin(sa, (*self._alive.values(), *self._ended))
+            # what no dump had was added after the last but one: before the last it may have ended
+            life = self._continue(sa, origin, self._before_s)
         if not life.is_over:
             self._remove(life)
         life.is_lost = False
@@ -197,7 +205,7 @@ class SaLives:
         for sa in newcomers:
             origin = find_origin(sa, earlier.get(moved_key(sa), ()))
             if origin is None or not self._is_outdated(sa, origin):
-                self._read(self._continue(sa, origin), sa)
+                self._read(self._continue(sa, origin, self._since_s), sa)
 
     def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
         """It went back to where it came from and ended there; if it did not, the next dump has it."""
@@ -222,10 +230,10 @@ class SaLives:
         self._ended_since_dump.setdefault(life.sa.id, set()).add(life.sa.source)
         self._ended.add(life)
 
-    def _continue(self, sa: SecurityAssociation, origin: Optional[Life]) -> Life:
-        """Nothing else continues the origin."""
+    def _continue(self, sa: SecurityAssociation, origin: Optional[Life], since_s: Optional[int]) -> Life:
+        """Nothing else continues the origin. since_s: without one, when it began is told by this."""
         if origin is None:
-            return self._open(sa)
+            return self._open(sa, since_s)
         if origin.is_over:
             self._ended.discard(origin)
         else:
@@ -234,9 +242,9 @@ class SaLives:
         start = sa if sa.octets < origin.sa.octets else origin.sa
         return self._begin(Life(replace_counters(sa, start), origin.lost, self.settled))
 
-    def _open(self, sa: SecurityAssociation) -> Life:
+    def _open(self, sa: SecurityAssociation, since_s: Optional[int]) -> Life:
         """A life that did not begin before our eyes."""
-        if self._since_s is not None and sa.added_s >= self._since_s:
+        if since_s is not None and sa.added_s >= since_s:
             return self._open_at_zero(sa)
         return self._begin(Life(sa, measure_certain_loss(sa), self.settled))
 
@@ -245,6 +253,7 @@ class SaLives:
         lost = 0 if sa.packets else measure_certain_loss(sa)
         life = Life(replace_counters(sa, None), lost, self.settled, is_birth=True)
         life.is_bridging = self._is_bridging
+        self._born.append(life)
         return self._begin(life)
 
     def _begin(self, life: Life) -> Life:

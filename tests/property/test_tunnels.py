@@ -51,6 +51,7 @@ def run_all(run: list[Step], is_hasty: bool = True) -> tuple[SimulatedXfrm, Simu
     kernel.wait(0)
     agent.poll(False)
     kernel.truth.clear()
+    kernel.added = kernel.moved_unused = 0
     agent._rules_before = {}
     for step in run:
         take(kernel, agent, step)
@@ -90,6 +91,8 @@ def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(r
 
     assert counted(agent) == kernel.truth
     assert not any(total["unseen_ends"] or total["lost_packets"] for total in agent.totals.values())
+    births = sum(total["births"] for total in agent.totals.values())
+    assert kernel.added <= births <= kernel.added + kernel.moved_unused
 
 
 @settings(max_examples=100 * LONGER, deadline=None)

@@ -96,6 +96,7 @@ def _place(told: TunnelIncrement) -> Place:
 
 class SimulatedXfrm:
     """now_s: the wall clock. queue: events that the agent has not read; delayed: not even queued yet.
+    moved_unused: with all counters at 0, so that nobody can tell them from new ones.
 
     is_hasty: an SPI may be used again for the same peer within the second in which it was added. Not one
     that MIGRATE left, nor before its DELSA: requests take turns (xfrm_cfg_mutex).
@@ -109,6 +110,8 @@ class SimulatedXfrm:
         self.delayed: list[tuple[SaEvent, State]] = []
         self.truth: dict[Place, Volume] = {}
         self.every: list[State] = []
+        self.added = 0
+        self.moved_unused = 0
         self._taken: set[SaId] = set()
 
     def add(self, pick: int) -> None:
@@ -118,6 +121,7 @@ class SimulatedXfrm:
         if (ends[1], spi) not in self.states:
             made = State(*ends, spi, reqid=pick % 2 + 1, added_s=self.now_s)
             if made.sa().id not in self._taken:
+                self.added += 1
                 self._insert(made)
                 self._notify(SaNews(made.sa(), False), made)
 
@@ -170,6 +174,7 @@ class SimulatedXfrm:
         state = self._take(pick)
         if state is not None:
             self._taken.add(state.sa().id)
+            self.moved_unused += not state.packets
             self._insert(self._moved(state, pick) or state)
 
     def move(self, pick: int) -> None:
@@ -177,6 +182,7 @@ class SimulatedXfrm:
         state = self._take(pick)
         if state is not None:
             moved = self._moved(state, pick) or state
+            self.moved_unused += not state.packets
             self._notify(SaEnd(state.sa(), False), state)
             self._insert(moved)
             self._notify(SaNews(moved.sa(), False), moved)
@@ -294,6 +300,7 @@ class SimulatedAgent:
             "error_bound_packets",
             "unseen_ends",
             "unbounded_ends",
+            "births",
             "rekeys",
         ):
             assert getattr(told, name) >= 0

@@ -102,6 +102,40 @@ def test_a_reused_spi_starts_again() -> None:
     assert (told.octets, told.rekeys, told.sas) == (250, 1, 1)
 
 
+def test_an_sa_added_while_the_dump_was_read_is_no_rekey_of_itself() -> None:
+    made = tunnels()
+    poll(made)
+    made.dump((), T0 + 60)
+    made.event(SaNews(sa(added_s=T0 + 60), False))
+    (born,) = made.settle({}, T0 + 60)
+    told = poll(made, sa(700, added_s=T0 + 60))[OUT]
+    assert (born.births, born.rekeys, born.octets) == (1, 0, 0)
+    assert (told.births, told.rekeys, told.octets) == (0, 0, 700)
+
+
+def test_a_successor_added_while_the_dump_was_read_is_a_rekey_though_its_predecessor_ends_then() -> None:
+    made = tunnels()
+    poll(made, sa(100))
+    made.dump((sa(200),), T0 + 60)
+    made.event(SaNews(sa(spi=0x200, added_s=T0 + 60), False))
+    made.event(SaEnd(sa(300), False))
+    (born,) = made.settle({}, T0 + 60)
+    told = poll(made, sa(700, spi=0x200, added_s=T0 + 60))[OUT]
+    assert (born.births, born.rekeys, born.octets) == (1, 1, 200)
+    assert (told.births, told.rekeys, told.octets) == (0, 0, 700)
+
+
+def test_an_sa_that_was_lost_before_its_last_words_came_is_born_once() -> None:
+    made = tunnels()
+    poll(made)
+    made.event(SaNews(sa(added_s=T0 + 60), False))
+    made.miss_events()
+    lost = poll(made, at_s=T0 + 70)[OUT]
+    made.event(SaEnd(sa(400, added_s=T0 + 60), False))
+    told = poll(made, at_s=T0 + 80)[OUT]
+    assert (lost.births + told.births, lost.rekeys + told.rekeys, told.octets) == (1, 0, 400)
+
+
 def test_a_reused_spi_without_any_event_starts_again_and_its_end_is_bounded() -> None:
     made = tunnels()
     poll(made, sa(1000))
