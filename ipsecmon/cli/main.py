@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Any
+from typing import Any, Optional
 
 import click
 
 from ipsecmon import __version__
-from ipsecmon.cli.backfill import backfill_command
-from ipsecmon.cli.check import check_command
-from ipsecmon.cli.compare import compare_command
-from ipsecmon.cli.doctor import doctor_command
-from ipsecmon.cli.events import events_command
-from ipsecmon.cli.init import init_command
-from ipsecmon.cli.line import line_command
-from ipsecmon.cli.mark import mark_command
-from ipsecmon.cli.reload import reload_command
-from ipsecmon.cli.report import report_command
-from ipsecmon.cli.rules import rules_group
-from ipsecmon.cli.run import run_command
-from ipsecmon.cli.status import status_command
-from ipsecmon.cli.top import top_command
-from ipsecmon.cli.tunnels import tunnels_command
 from ipsecmon.errors import IpsecmonError
 
 __all__ = ["cli", "main"]
 
+_COMMANDS = (
+    *("backfill", "check", "compare", "doctor", "events", "init", "line", "mark"),
+    *("reload", "report", "rules", "run", "status", "top", "tunnels"),
+)
+"""Each has a module of its name beside this one, with its click command."""
+
 
 class _Group(click.Group):
-    """Says an expected error in one line; anything else is a bug and keeps its traceback."""
+    """Loads only the command that is called; help loads all.
+
+    Says an expected error in one line; anything else is a bug and keeps its traceback.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"ipsecmon.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -44,23 +49,6 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="ipsecmon")
 def cli() -> None:
     """IPsec-aware traffic accounting: every octet once, at a named observation point."""
-
-
-cli.add_command(run_command)
-cli.add_command(status_command)
-cli.add_command(reload_command)
-cli.add_command(top_command)
-cli.add_command(report_command)
-cli.add_command(compare_command)
-cli.add_command(line_command)
-cli.add_command(tunnels_command)
-cli.add_command(events_command)
-cli.add_command(mark_command)
-cli.add_command(backfill_command)
-cli.add_command(doctor_command)
-cli.add_command(check_command)
-cli.add_command(init_command)
-cli.add_command(rules_group)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from ipsecmon.ruleset.nft import render
 if TYPE_CHECKING:
     from ipsecmon.agent.wiring import Wired
 
-__all__ = ["rules_group"]
+__all__ = ["rules_command"]
 
 backend_option = click.option(
     "--backend", type=click.Choice(BACKENDS), help="What installs the rules, instead of the config's."
@@ -31,11 +31,11 @@ backend_option = click.option(
 
 
 @click.group("rules")
-def rules_group() -> None:
+def rules_command() -> None:
     """The netfilter rules of a config."""
 
 
-@rules_group.command("show")
+@rules_command.command("show")
 @config_option
 @backend_option
 def show(config_file: Path, backend: Optional[str]) -> None:
@@ -57,7 +57,7 @@ def show(config_file: Path, backend: Optional[str]) -> None:
     click.echo(render_iptables(plan) if by_iptables else render(plan), nl=False)
 
 
-@rules_group.command("install")
+@rules_command.command("install")
 @config_option
 @backend_option
 def install(config_file: Path, backend: Optional[str]) -> None:
@@ -75,7 +75,7 @@ def install(config_file: Path, backend: Optional[str]) -> None:
     click.echo("rules installed")
 
 
-@rules_group.command("remove")
+@rules_command.command("remove")
 @config_option
 @backend_option
 def remove(config_file: Path, backend: Optional[str]) -> None:
@@ -87,7 +87,7 @@ def remove(config_file: Path, backend: Optional[str]) -> None:
     click.echo("rules removed")
 
 
-@rules_group.command("status")
+@rules_command.command("status")
 @config_option
 @backend_option
 def status(config_file: Path, backend: Optional[str]) -> None:

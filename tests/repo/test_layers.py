@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+import click
 import pytest
+
+from ipsecmon.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "ipsecmon"
@@ -194,9 +197,22 @@ def test_the_helper_loads_no_third_party_module() -> None:
     assert third.isdisjoint(done.stdout.split())
 
 
-def test_the_command_line_loads_no_numpy_before_capabilities_are_gone() -> None:
+def test_no_command_loads_numpy_before_capabilities_are_gone() -> None:
     """Its threads would keep them; and each command would take longer to start."""
-    program = "import sys, ipsecmon.cli.main; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = _loaded_by("[cli.get_command(None, name) for name in cli.list_commands(None)]")
 
-    assert "numpy" not in done.stdout.split()
+    assert "ipsecmon.cli.compare" in loaded and "numpy" not in loaded
+
+
+def test_a_command_loads_no_other_one() -> None:
+    loaded = _loaded_by("cli.get_command(None, 'mark')")
+
+    names = cli.list_commands(click.Context(cli))
+    assert [name for name in names if f"ipsecmon.cli.{name}" in loaded] == ["mark"]
+
+
+def _loaded_by(statement: str) -> set[str]:
+    """Names of modules."""
+    program = f"import sys; from ipsecmon.cli.main import cli; {statement}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
