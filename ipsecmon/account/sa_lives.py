@@ -208,9 +208,9 @@ class SaLives:
                 self._read(self._continue(sa, origin, self._since_s), sa)
 
     def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
-        """It went back to where it came from and ended there; if it did not, the next dump has it."""
-        has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost
-        return has_ended and sa.packets <= origin.sa.packets and not self._has_missed
+        """The origin came, or ended, later than the row was read. If it did not, the next dump has the row."""
+        has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost and not self._has_missed
+        return (has_ended or origin.came_at == self._dumps) and sa.packets <= origin.sa.packets
 
     def _miss(self, life: Life) -> None:
         """Its end may still be on the way, unless something tells that it is not."""

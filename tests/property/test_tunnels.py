@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipsecmon.account.tunnels import Volume
@@ -30,6 +30,18 @@ class Step(NamedTuple):
     between: tuple[tuple[str, int], ...] = ()
 
 
+ADDED_WHILE_AWAY = [
+    Step("poll", 0, (("delete", 0),)),
+    Step("restart", 0, (("add", 0), ("carry", 182))),
+    Step("migrate", 0),
+    Step("restart", 0, (("migrate", 0),)),
+    Step("delete_slowly", 0),
+    Step("poll", 0),
+]
+MOVED_THRICE = [
+    *(Step("delete", 0), Step("delete", 0), Step("add", 0), Step("carry", 1), Step("migrate", 65)),
+    Step("poll", 0, (("carry", 1), ("migrate", 1), ("move", 1))),
+]
 picks = st.integers(0, 1 << 20)
 
 
@@ -86,6 +98,7 @@ def counted(agent: SimulatedAgent) -> dict[object, Volume]:
 
 @settings(max_examples=100 * LONGER, deadline=None)
 @given(steps(SEEN, BETWEEN, ["poll"]))
+@example([Step("carry", 0), Step("poll", 0, (("migrate", 0), ("update", 104), ("expire", 2)))])
 def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(run: list[Step]) -> None:
     kernel, agent = run_all(run)
 
@@ -97,6 +110,8 @@ def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(r
 
 @settings(max_examples=100 * LONGER, deadline=None)
 @given(steps(UNSEEN, BETWEEN, ["poll", "poll", "restart"]))
+@example(ADDED_WHILE_AWAY)
+@example(MOVED_THRICE)
 def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run: list[Step]) -> None:
     kernel, agent = run_all(run, is_hasty=False)
 
