@@ -208,7 +208,7 @@ class SaLives:
                 self._read(self._continue(sa, origin, self._since_s), sa)
 
     def _is_outdated(self, sa: SecurityAssociation, origin: Life) -> bool:
-        """The origin came, or ended, later than the row was read. If it did not, the next dump has the row."""
+        """The origin came or ended after the row was read. If it did not, the next dump has the row."""
         has_ended = origin.sa.id in self._ended_since_dump and not origin.is_lost and not self._has_missed
         return (has_ended or origin.came_at == self._dumps) and sa.packets <= origin.sa.packets
 
