@@ -77,8 +77,9 @@ test-guest-qemu: $(VENV)/test.stamp
 	@$(AS_ROOT) tests/guest/run-guest-qemu -t 3600 -w build \
 	  '$(PYTEST) $(or $(ARGS),tests/guest/test_smoke.py $(EXACT)) --junitxml=build/guest-qemu.xml'
 
+# the soak first: it is one test, and waits most of its time
 test-parts: venv
-	@$(PYTEST) tests/parts --junitxml=build/parts.xml
+	@$(PYTEST) $(SIDE_BY_SIDE) --no-loadscope-reorder tests/parts/test_soak.py tests/parts --junitxml=build/parts.xml
 
 test-pythons:
 	@scripts/run-parts $(addprefix test-python-,$(PYTHONS))
