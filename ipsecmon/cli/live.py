@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
@@ -45,7 +46,8 @@ class LiveTable:
         self._before = look
 
     def close(self) -> None:
-        self._live.stop()
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            self._live.stop()
 
     def _fitting(self, look: Totals) -> Table:
         """With as many columns as have room: half a number is worse than none."""
