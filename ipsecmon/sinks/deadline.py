@@ -21,9 +21,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 
 __all__ = ["MAX_ANSWER_OCTETS", "Deadline"]
 
-MAX_ANSWER_OCTETS = (
-    4 << 20
-)  # head and body; a 400 of InfluxDB's may quote all of a request, which is about 1 MB
+MAX_ANSWER_OCTETS = 4 << 20  # head and body; a 400 may quote all of a request, about 1 MB
 
 
 class Deadline:

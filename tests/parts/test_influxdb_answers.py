@@ -1,4 +1,4 @@
-"""Answers that nobody would call answers: endless, huge or compressed ones cost no memory and lose nothing."""
+"""Endless, huge or compressed answers of a server cost no memory and lose nothing."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_answer_without_an_end_is_cut_off_and_the_batch_waits(kind: str, plac
     head, piece = ENDLESS[kind]
     with answering(itertools.chain([head], itertools.repeat(piece))) as server:
         sending = sink(server.url, place)
-        with pytest.raises(Unavailable, match="InfluxDB server|see the server's log"):
+        with pytest.raises(Unavailable, match=r"InfluxDB server|see the server's log"):
             sending.send(batch())
         sending.stop()
     assert server.sent < MAX_ANSWER_OCTETS + SOCKET_BUFFERS
