@@ -66,7 +66,7 @@ def table_of(config: Config, look: Totals, before: Optional[Totals], left_out: C
     passing = rates(before, look) if before else {}
     lines = ", ".join(f"{line.name} ({line.interface})" for line in config.lines)
     table = Table(
-        title=f"{config.router}: {lines}",
+        title=Text(f"{config.router}: {lines}"),
         caption="octets by kernel counters since the start; copies: packets seen by NFLOG, and lost",
         box=box.SIMPLE_HEAD,
         title_justify="left",
