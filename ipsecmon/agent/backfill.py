@@ -62,7 +62,7 @@ def targets(config: Config, name: Optional[str]) -> list[Target]:
     chosen = [one for one in able if name in (None, one.name)]
     if not chosen:
         there = f"there is {', '.join(one.name for one in able)}" if able else "add an influxdb sink"
-        wanted = f"sink {name}" if name else "a sink"
+        wanted = f"sink {name}" if name else "sink"
         raise ConfigError(f"the config has no {wanted} that takes a range twice without harm: {there}")
     return chosen
 

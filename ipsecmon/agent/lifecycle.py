@@ -50,7 +50,7 @@ class Agent:
     """wired: everything concrete. ready: called when rules stand and baseline readings are taken.
 
     remove_rules: on stop (a run without a config leaves nothing). look: called about each second with
-    fresh totals, if anybody watches.
+    fresh totals, if anybody watches. is_watched: whether somebody still can, asked at SIGHUP.
     """
 
     def __init__(
@@ -59,11 +59,13 @@ class Agent:
         ready: Callable[[], None],
         remove_rules: bool = False,
         look: Optional[Callable[[Totals], None]] = None,
+        is_watched: Callable[[], bool] = lambda: True,
     ) -> None:
         self._wired = wired
         self._ready = ready
         self._remove_rules = remove_rules
         self._look = look
+        self._is_watched = is_watched
         self._counts = wired.counts
         self._clock = wired.clock
         self._loop = Loop(
@@ -72,7 +74,7 @@ class Agent:
             {
                 signal.SIGINT: self.end,
                 signal.SIGTERM: self.end,
-                signal.SIGHUP: lambda: self._on_reload(lambda answer: None),
+                signal.SIGHUP: self._on_hangup,
             },
         )
         self._control = Control(
@@ -114,6 +116,13 @@ class Agent:
         self._ending = True
         self._loop.call_at(self._clock.now().monotonic_ns + _SETTLE_NS, self._loop.end)
         self._rounds.read()
+
+    def _on_hangup(self) -> None:
+        """SIGHUP asks for a reload, or says that the terminal has gone on which the counts were shown."""
+        if self._is_watched():
+            self._on_reload(lambda answer: None)
+        else:
+            self.end()
 
     def stop(self) -> None:
         """One last round, then everything in reverse order; says what could not be saved."""

@@ -25,6 +25,7 @@ def describe(wired: Wired, nfmarks_refused: Sequence[str], last_closed: Optional
         "config_file": str(wired.file) if wired.file else None,
         "interval_s": wired.interval_s,
         "last_interval_end_ns": last_closed.end_ns if last_closed else None,
+        "interfaces_gone": list(wired.interfaces.gone()),
         "rules_stand": wired.helper.rules_stand(),
         "nfmarks_refused": list(nfmarks_refused),
         "dropped_datagrams": wired.copies.dropped_datagrams(),

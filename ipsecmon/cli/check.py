@@ -15,7 +15,7 @@ from ipsecmon.errors import ConfigError
 from ipsecmon.model import ObservationPoint
 from ipsecmon.ruleset.iptables import MOST_REQIDS, MOST_TOLD, without_rule
 from ipsecmon.ruleset.model import Plan
-from ipsecmon.units import render_rate
+from ipsecmon.units import render_whole_rate
 
 __all__ = ["check_command"]
 
@@ -77,12 +77,10 @@ def _rules(config: Config) -> Iterator[str]:
 def _summary(config: Config) -> Iterator[str]:
     yield f"router    {config.router}, every {config.interval_s} s"
     for line in config.lines:
-        capacity = line.capacity
-        rates = (
-            f", in {render_rate(capacity.in_bits_per_s)}, out {render_rate(capacity.out_bits_per_s)}"
-            if capacity
-            else ""
-        )
+        rates = ""
+        if line.capacity:
+            ways = (line.capacity.in_bits_per_s, line.capacity.out_bits_per_s)
+            rates = ", in {}, out {}".format(*map(render_whole_rate, ways))
         yield f"line      {line.name} on {line.interface}{rates}"
     yield f"counters  {', '.join(counter.name for counter in config.counters) or 'none of its own'}"
     yield from _rules(config)

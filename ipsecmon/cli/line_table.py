@@ -105,7 +105,7 @@ def _queue(way: LineWay, look: _Look) -> Text:
     """Before and behind the queueing discipline."""
     carried, dropped = way.carried_octets, way.dropped
     text = Text(f"offered {look.total(way.total.octets)}, ")
-    text.append("carried –" if carried is None else f"carried {look.total(carried)}, ")
+    text.append("carried –, " if carried is None else f"carried {look.total(carried)}, ")
     if not dropped.packets:
         return text.append("the queue dropped nothing", style="dim")
     about = "about " if "qdisc-drops" in way.identity.estimated else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
@@ -45,7 +46,8 @@ class LiveTable:
         self._before = look
 
     def close(self) -> None:
-        self._live.stop()
+        with contextlib.suppress(OSError):  # of a terminal that has gone
+            self._live.stop()
 
     def _fitting(self, look: Totals) -> Table:
         """With as many columns as have room: half a number is worse than none."""
@@ -64,7 +66,7 @@ def table_of(config: Config, look: Totals, before: Optional[Totals], left_out: C
     passing = rates(before, look) if before else {}
     lines = ", ".join(f"{line.name} ({line.interface})" for line in config.lines)
     table = Table(
-        title=f"{config.router}: {lines}",
+        title=Text(f"{config.router}: {lines}"),
         caption="octets by kernel counters since the start; copies: packets seen by NFLOG, and lost",
         box=box.SIMPLE_HEAD,
         title_justify="left",

@@ -65,6 +65,7 @@ def _run(config: Config, table: str, file: Optional[Path] = None) -> None:
             _say_ready,
             remove_rules=file is None,
             look=live.show if live else None,
+            is_watched=sys.stdout.isatty if live else lambda: True,
         )
         _count(agent, live)
 

@@ -50,6 +50,7 @@ def status_command(config_file: Path, as_json: bool) -> None:
 
 def _troubles(answer: dict[str, Any]) -> list[str]:
     troubles = [] if answer["rules_stand"] else ["the rules do not stand as they should"]
+    troubles += [f"there is no interface {name}" for name in answer.get("interfaces_gone", ())]
     troubles += _store_troubles(answer["store"])
     if answer.get("xfrm", {}).get("error"):
         troubles.append(f"SAs: {answer['xfrm']['error']}")
@@ -73,11 +74,9 @@ def _store_troubles(store: dict[str, Any]) -> list[str]:
 def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     console = Console()
     table = Table.grid(padding=(0, 2))
-    table.add_row("router", answer["router"])
+    table.add_row("router", escape(answer["router"]))
     table.add_row("interval", f"{answer['interval_s']} s, {_age(answer['last_interval_end_ns'])}")
-    table.add_row("rules", _rules(answer))
-    for reason in answer["nfmarks_refused"]:
-        table.add_row("nfmark", f"not written: {reason}")
+    _show_rules(table, answer)
     table.add_row("NFLOG", f"{answer['dropped_datagrams']} datagrams dropped at the socket")
     for one in answer.get("lines", ()):
         table.add_row(f"line {escape(printable(one['name']))} {one['direction']}", _agreement(one))
@@ -92,13 +91,21 @@ def _show(answer: dict[str, Any], troubles: list[str]) -> None:
     for event in answer.get("events", ()):
         table.add_row("event", escape(event_line(event)))
     for sink in answer["sinks"]:
-        state = "delivers" if sink["healthy"] else f"[red]{sink['last_error']}[/]"
+        state = "delivers" if sink["healthy"] else f"[red]{escape(printable(str(sink['last_error'])))}[/]"
         table.add_row(f"sink {sink['name']}", f"{state}, {_waiting(sink)}")
     for name, number in answer["counts"].items():
         table.add_row(name, f"{number:,}")
     console.print(table)
     if not troubles:
         console.print("[green]all is well[/]")
+
+
+def _show_rules(table: Table, answer: dict[str, Any]) -> None:
+    for name in answer.get("interfaces_gone", ()):
+        table.add_row("interface", f"[red]there is no {escape(printable(name))} now[/]")
+    table.add_row("rules", _rules(answer))
+    for reason in answer["nfmarks_refused"]:
+        table.add_row("nfmark", f"not written: {escape(printable(reason))}")
 
 
 def _show_store(table: Table, store: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from ipsecmon.helper.confinement import confine
 __all__ = ["PAUSE_S", "supervise"]
 
 CALM_S = 1.0  # a helper that lived longer is followed by the next one at once
+_MAINS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # reach a whole group, as by Ctrl-C: main decides
 PAUSE_S = 0.5  # before the next one otherwise: a helper that cannot live must not take a processor
 
 
@@ -28,7 +29,8 @@ def supervise(
     control: socket.socket, serve: Callable[[socket.socket], None], net_raw_too: bool = False
 ) -> int:
     """Until main has gone; the exit status of the last helper. net_raw_too: legacy iptables will be used."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: main decides
+    for number in _MAINS:
+        signal.signal(number, signal.SIG_IGN)
     keep_net_admin(net_raw_too)
     confine(net_raw_too)
     while True:

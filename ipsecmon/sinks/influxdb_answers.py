@@ -69,8 +69,8 @@ def check_answer(answer: Answer, url: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text on one line, and not too much of it."""
-    line = " ".join(text.split())
+    """The text on one line, and not too much of it; no control character of a server's gets to a terminal."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
     return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[: MAX_MESSAGE_CHARACTERS - 1]}…"
 
 

@@ -6,6 +6,7 @@ tie these to what rules see.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from ipsecmon.sources.tc import RootQueue, TcSource
 
 __all__ = ["InterfaceSource", "default_route_interface"]
 
+_logger = logging.getLogger(__name__)
+
 
 class InterfaceSource:
     """Readings, in and out, for each interface that is there. tc: is polled with them; without, its own."""
@@ -37,6 +40,7 @@ class InterfaceSource:
         self._terms = LineTerms()
         self._last: dict[CounterKey, Reading] = {}
         self._skews: dict[CounterKey, Reading] = {}
+        self._gone: tuple[str, ...] = ()
         self._life = f"{self._boot}/{os.getpid()}/{time.monotonic_ns()}"
 
     def start(self) -> None:
@@ -63,7 +67,17 @@ class InterfaceSource:
         roots = self._tc.poll(self._names)
         found = [reading for name in self._names for reading in self._read(name, roots.get(name))]
         self._last = {one.key: one for one in found}
+        self._tell(tuple(one for one in self._names if one not in {key.name for key in self._last}))
         return found
+
+    def gone(self) -> tuple[str, ...]:
+        """Interfaces that were not there at the last poll."""
+        return self._gone
+
+    def _tell(self, gone: tuple[str, ...]) -> None:
+        if gone != self._gone:
+            _logger.warning("interfaces of the line that are not there names=%s", ", ".join(gone) or "none")
+            self._gone = gone
 
     def skew(self) -> list[Reading]:
         """After rules were read: what passed since poll(), or waited in the queue behind the rules then; the

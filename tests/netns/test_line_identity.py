@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ipsecmon.agent.control import ask
 from tests.netns.agent import Agent
 from tests.netns.exchange import carried, exchange_udp
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, Topology
@@ -176,6 +177,31 @@ def test_the_identity_goes_on_over_a_restart(topology: Topology, agent: Agent) -
     found = identity(agent)
 
     assert [found[way]["agreement"] for way in ("in", "out")] == ["agree", "agree"], found
+
+
+def test_an_interface_that_goes_is_said_and_counts_on_when_it_is_made_anew(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    first = exchange_udp(topology, "lan", "inet", FAR, packets=300).sent
+    agent.counters()  # closes the interval: what an interface counted after its last reading goes with it
+    topology.ip("router", "link delete wan0")
+    agent.counters()
+    assert ask(agent.store, "status")["interfaces_gone"] == ["wan0"]
+    assert "interfaces of the line that are not there names=wan0\n" in agent.log()
+
+    topology.connect("router", "wan0", "inet", "eth0")
+    topology.ip("router", "link set wan0 arp off multicast off addrgenmode none\nlink set wan0 up")
+    topology.ip("inet", "link set eth0 up")
+    topology.ip("router", "addr add 203.0.113.1/24 dev wan0")
+    topology.neighbours("router", "wan0", topology.link_address("inet", "eth0"), FAR)
+    topology.ip("inet", "addr add 203.0.113.2/24 dev eth0\nroute add 10.1.0.0/24 via 203.0.113.1")
+    topology.neighbours("inet", "eth0", topology.link_address("router", "wan0"), "203.0.113.1")
+    second = exchange_udp(topology, "lan", "inet", FAR, packets=200).sent
+    rows = agent.counters()
+
+    assert rows["voip", "out", "wire"]["octets"] == first.octets + second.octets
+    assert ask(agent.store, "status")["interfaces_gone"] == []
 
 
 def test_a_bridge_counts_link_headers_outbound_only(topology: Topology, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -47,6 +48,14 @@ def printed(report: LineReport, width: int, in_bits: Optional[bool] = None) -> s
     console = Console(width=width, record=True, force_terminal=True, file=io.StringIO(), highlight=False)
     print_lines([report], TUNNELS, console, in_bits)
     return console.export_text()
+
+
+def test_a_queue_that_dropped_nothing_is_said_where_what_it_carried_is_not_known(report: LineReport) -> None:
+    way = report.ways[OUT]
+    unknown = replace(way.identity, terms={**way.identity.terms, "link-headers": None})
+    text = printed(replace(report, ways={**report.ways, OUT: replace(way, identity=unknown)}), 100)
+
+    assert "offered 9.0 MB, carried –, the queue dropped nothing" in text
 
 
 def test_json_keeps_its_contract(report: LineReport) -> None:

@@ -13,9 +13,11 @@ from ipsecmon.cli.live import LiveTable
 from ipsecmon.config import parse
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 
-CONFIG = (
-    "router: r1\nline: {name: T1, interface: eth1}\ncounters: [{name: web, match: {proto: tcp, port: 80}}]\n"
-)
+CONFIG = """
+router: "[/r1]"
+line: {name: T1, interface: eth1}
+counters: [{name: web, match: {proto: tcp, port: 80}}]
+"""
 HEADINGS = ["in", "total in", "out", "total out", "packets", "copies", "lost"]
 
 
@@ -58,6 +60,7 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_half_number(
     text = console.export_text()
 
     assert "…" not in text and "1.5 Mbit/s" in text and "VPN-to-parent" in text
+    assert "[/r1]: T1 (eth1)" in text
     heading = next(line for line in text.splitlines() if "counter" in line)
     assert [one for one in HEADINGS if f" {one} " in f"{heading}  "] == [
         one for one in HEADINGS if one not in left_out

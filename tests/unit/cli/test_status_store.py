@@ -169,3 +169,21 @@ def test_layers_that_cannot_be_read_are_a_trouble(monkeypatch: pytest.MonkeyPatc
     code, text = status(monkeypatch, config_file, STORE, {}, layers=layers)
     assert code == 1
     assert "gre in berlin" in text
+
+
+def test_an_interface_that_is_not_there_is_a_trouble(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    code, said = status(monkeypatch, config_file, STORE, {}, interfaces_gone=["ppp0"])
+    assert code == 1 and "there is no ppp0 now" in said and "all is well" not in said
+    assert status(monkeypatch, config_file, STORE, {}, interfaces_gone=[])[0] == 0
+
+
+def test_what_servers_and_people_wrote_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, config_file: Path
+) -> None:
+    failing = {"healthy": False, "last_error": "status 500 ([/red] \x1b[2J)"}
+    code, said = status(monkeypatch, config_file, STORE, failing, router="[/b]", nfmarks_refused=["[/x]"])
+    assert code == 1
+    assert "status 500 ([/red] \\x1b[2J)" in said
+    assert "[/b]" in said and "not written: [/x]" in said

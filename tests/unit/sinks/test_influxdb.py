@@ -109,6 +109,12 @@ def test_the_wait_that_a_server_asks_for_is_read(headers: dict[str, str], second
     assert failure.retry_after_s == seconds
 
 
+def test_no_control_character_of_a_server_reaches_a_log_or_a_terminal() -> None:
+    said = verdict(answer(503, {"error": "wait\n2026-11-29 forged \x1b[2J\x9b1m\u202e"}))
+
+    assert "(wait 2026-11-29 forged ?[2J?1m?)" in str(said)
+
+
 def test_a_long_message_is_cut() -> None:
     assert len(one_line("x y\n" * 1000)) == MAX_MESSAGE_CHARACTERS
     assert one_line("short") == "short"
