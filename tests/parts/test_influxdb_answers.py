@@ -47,6 +47,9 @@ class Server:
             for piece in self._pieces:
                 connection.sendall(piece)
                 self.sent += len(piece)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # closed with some unread, the kernel would take back the answer
+                pass
 
 
 @contextlib.contextmanager
