@@ -38,6 +38,7 @@ SERIES: Mapping[str, Series] = {
     "interface": series("router interface direction", "octets frames"),
     "line_term": series("router interface direction term", "octets packets"),
     "part": series("router line part direction", "octets packets how"),
+    "baseline": series("router line part direction shift", "octets packets how"),
     "line": series("router line direction", "capacity_bits_per_s"),
     "tunnel": series("router tunnel peer direction observed_at", " ".join((*NUMBERS, *OPTIONAL_NUMBERS))),
     "layer": series("router tunnel layer direction", "octets packets bridged_octets bridged_packets"),

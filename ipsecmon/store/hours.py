@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from ipsecmon.model import Batch, Direction, How, Increment, PartIncrement
+from ipsecmon.model import Batch, Increment
 from ipsecmon.store import history, tunnel_history
+from ipsecmon.store.part_rows import HOURS, add_rows, forget_oldest, newest_start_ns, rows_at
 from ipsecmon.store.segments import Segment
 from ipsecmon.store.summary import counter_rows
-from ipsecmon.store.sums import MAX_NUMBER, NS, added
+from ipsecmon.store.sums import MAX_NUMBER, NS
 from ipsecmon.store.tunnels import opened_reader
 
 __all__ = ["HOUR_NS", "KEEP_HOURS", "add_parts", "closed_hour", "forget", "hour_batches", "trim"]
@@ -27,18 +28,6 @@ _QUARTER_S = history.RESOLUTIONS_S[1]
 _FIRST_WITH_HOURS = 7  # version of the file
 _OPEN = "hours.open_ns"  # in the table state: the hour of the batch that was committed last
 
-_HOWS = {one.value: number for number, one in enumerate(How)}  # the surest first
-_ADD_PART = (
-    "INSERT INTO part_hour (hour_ns, line, part, direction, octets, packets, how)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-    f" ON CONFLICT (hour_ns, line, part, direction) DO UPDATE SET {added(('octets', 'packets'))},"
-    " how = max(how, excluded.how)"
-)
-_PARTS = (
-    "SELECT line, part, direction, octets, packets, how FROM part_hour WHERE hour_ns = ?"
-    " ORDER BY line, part, direction"
-)
-_FORGET = "DELETE FROM part_hour WHERE hour_ns < ? AND hour_ns = (SELECT min(hour_ns) FROM part_hour)"
 _ROUTER = (
     "SELECT router FROM span WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
     " ORDER BY start_ns DESC LIMIT 1"
@@ -56,23 +45,17 @@ def closed_hour(connection: sqlite3.Connection, batch: Batch) -> Optional[Batch]
 
 
 def add_parts(connection: sqlite3.Connection, batch: Batch) -> None:
-    hour_ns = _hour(batch)
-    rows = [
-        (hour_ns, one.line, one.part, one.direction.value, *_limited(one), _HOWS[one.how.value])
-        for one in batch.parts
-    ]
-    connection.executemany(_ADD_PART, rows)
+    add_rows(connection, HOURS, _hour(batch), batch.parts)
 
 
 def forget(connection: sqlite3.Connection, before_ns: int) -> None:
     """Of parts' hours that are older, the oldest one."""
-    _forget_oldest(connection, before_ns - HOUR_NS)
+    forget_oldest(connection, HOURS, before_ns - HOUR_NS)
 
 
 def trim(connection: sqlite3.Connection) -> int:
     """The oldest of parts' hours, down to KEEP_HOURS; how many rows went."""
-    (newest,) = connection.execute("SELECT max(hour_ns) FROM part_hour").fetchone()
-    return _forget_oldest(connection, (newest or 0) - KEEP_HOURS * HOUR_NS)
+    return forget_oldest(connection, HOURS, newest_start_ns(connection, HOURS) - KEEP_HOURS * HOUR_NS)
 
 
 def hour_batches(folder: Path, start_ns: int, end_ns: int) -> Iterator[Batch]:
@@ -115,21 +98,10 @@ def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]
         hour_ns + HOUR_NS,
         tuple(Increment(row.key, min(row.octets, MAX_NUMBER), min(row.packets, MAX_NUMBER)) for row in rows),
         tunnels=tunnel_history.sum_up(connection, [whole]),
-        parts=tuple(
-            PartIncrement(line, part, Direction(way), octets, packets, list(How)[how])
-            for line, part, way, octets, packets, how in connection.execute(_PARTS, (hour_ns,))
-        ),
+        parts=rows_at(connection, HOURS, hour_ns),
         resolution_s=HOUR_NS // NS,
     )
 
 
-def _forget_oldest(connection: sqlite3.Connection, before_ns: int) -> int:
-    return connection.execute(_FORGET, (before_ns,)).rowcount
-
-
 def _hour(batch: Batch) -> int:
     return batch.start_ns // HOUR_NS * HOUR_NS
-
-
-def _limited(one: PartIncrement) -> tuple[int, int]:
-    return min(one.octets, MAX_NUMBER), min(one.packets, MAX_NUMBER)
