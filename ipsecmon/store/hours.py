@@ -2,7 +2,8 @@
 
 An hour is made from history's quarters, in the commit of the first batch that begins in another hour: so a
 restart neither misses nor doubles one, and an hour that gets more (a clock was set back) is made again,
-whole, and written over. Parts of a line are in no history: their hours are kept here, as long as quarters.
+whole, and written over. Parts of a line, and its capacity, are in no history: their hours are kept here, as
+long as quarters.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from ipsecmon.model import Batch, Increment
+from ipsecmon.model import Batch, Direction, Increment, LineCapacity
 from ipsecmon.store import history, tunnel_history
-from ipsecmon.store.part_rows import HOURS, add_rows, forget_oldest, newest_start_ns, rows_at
+from ipsecmon.store.part_rows import HOURS, PartTable, add_rows, forget_oldest, newest_start_ns, rows_at
 from ipsecmon.store.segments import Segment
 from ipsecmon.store.summary import counter_rows
 from ipsecmon.store.sums import MAX_NUMBER, NS
 from ipsecmon.store.tunnels import opened_reader
 
-__all__ = ["HOUR_NS", "KEEP_HOURS", "add_parts", "closed_hour", "forget", "hour_batches", "trim"]
+__all__ = ["HOUR_NS", "KEEP_HOURS", "add_lines", "closed_hour", "forget", "hour_batches", "trim"]
 
 HOUR_NS = 3600 * NS
 KEEP_HOURS = 7 * 24  # however little room there is: as many quarters stay too
@@ -28,6 +29,9 @@ _QUARTER_S = history.RESOLUTIONS_S[1]
 _FIRST_WITH_HOURS = 7  # version of the file
 _OPEN = "hours.open_ns"  # in the table state: the hour of the batch that was committed last
 
+_LINES = PartTable("line_hour", "hour_ns")
+_SET_LINE = "INSERT OR REPLACE INTO line_hour (hour_ns, line, direction, bits_per_s) VALUES (?, ?, ?, ?)"
+_CAPACITIES = "SELECT line, direction, bits_per_s FROM line_hour WHERE hour_ns = ? ORDER BY line, direction"
 _ROUTER = (
     "SELECT router FROM span WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
     " ORDER BY start_ns DESC LIMIT 1"
@@ -44,18 +48,25 @@ def closed_hour(connection: sqlite3.Connection, batch: Batch) -> Optional[Batch]
     return _hour_batch(connection, int(found[0])) if found else None
 
 
-def add_parts(connection: sqlite3.Connection, batch: Batch) -> None:
-    add_rows(connection, HOURS, _hour(batch), batch.parts)
+def add_lines(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Parts of lines, and the capacities of these."""
+    hour_ns = _hour(batch)
+    add_rows(connection, HOURS, hour_ns, batch.parts)
+    connection.executemany(
+        _SET_LINE, [(hour_ns, one.line, one.direction.value, one.bits_per_s) for one in batch.capacities]
+    )
 
 
 def forget(connection: sqlite3.Connection, before_ns: int) -> None:
-    """Of parts' hours that are older, the oldest one."""
-    forget_oldest(connection, HOURS, before_ns - HOUR_NS)
+    """Of lines' hours that are older, the oldest one."""
+    for table in (HOURS, _LINES):
+        forget_oldest(connection, table, before_ns - HOUR_NS)
 
 
 def trim(connection: sqlite3.Connection) -> int:
-    """The oldest of parts' hours, down to KEEP_HOURS; how many rows went."""
-    return forget_oldest(connection, HOURS, newest_start_ns(connection, HOURS) - KEEP_HOURS * HOUR_NS)
+    """The oldest of lines' hours, down to KEEP_HOURS; how many rows went."""
+    before_ns = newest_start_ns(connection, HOURS) - KEEP_HOURS * HOUR_NS
+    return sum(forget_oldest(connection, table, before_ns) for table in (HOURS, _LINES))
 
 
 def hour_batches(folder: Path, start_ns: int, end_ns: int) -> Iterator[Batch]:
@@ -99,6 +110,10 @@ def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]
         tuple(Increment(row.key, min(row.octets, MAX_NUMBER), min(row.packets, MAX_NUMBER)) for row in rows),
         tunnels=tunnel_history.sum_up(connection, [whole]),
         parts=rows_at(connection, HOURS, hour_ns),
+        capacities=tuple(
+            LineCapacity(line, Direction(way), bits_per_s)
+            for line, way, bits_per_s in connection.execute(_CAPACITIES, (hour_ns,))
+        ),
         resolution_s=HOUR_NS // NS,
     )
 

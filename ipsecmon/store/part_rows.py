@@ -34,7 +34,7 @@ _FORGET = "DELETE FROM {name} WHERE {time} < ? AND {time} = (SELECT min({time}) 
 
 
 class PartTable(NamedTuple):
-    """name: of the table. time: of its column with the span's start, ns since 1970."""
+    """Or one of lines. name: of the table. time: of its column with the span's start, ns since 1970."""
 
     name: str
     time: str

@@ -167,7 +167,7 @@ class Store:
         hour = hours.closed_hour(connection, batch)
         added = history.add_batch(connection, batch)
         text = encode_batch(baselines.tell(connection, batch))
-        hours.add_parts(connection, batch)
+        hours.add_lines(connection, batch)
         kept.keep(connection, batch, text)
         history.prune(connection, added.begun, self._retentions_s, now.wall_ns)
         # not by a clock that was just set ahead by more than the retention

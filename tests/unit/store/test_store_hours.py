@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipsecmon.model import Batch, Direction, How, Increment, PartIncrement, TunnelIncrement
+from ipsecmon.model import Batch, Direction, How, Increment, LineCapacity, PartIncrement, TunnelIncrement
 from ipsecmon.store import Store, first_kept_ns, hour_batches, kept_batches
 from ipsecmon.store.hours import HOUR_NS
 from ipsecmon.store.spool import MAX_SPOOL_HOURS
@@ -97,6 +97,19 @@ def test_an_hour_that_gets_more_after_a_step_of_the_clock_is_made_again_whole(tm
     assert _octets(first) == _sums(range(12))
     assert _octets(again)["web"] == _sums(range(12))["web"] + 1005
     assert _octets(again)["part web"] == _sums(range(12))["part web"] + 505
+
+
+def test_an_hour_has_the_capacity_that_the_config_said_last_in_it(tmp_path: Path) -> None:
+    def planned(number: int, bits_per_s: int) -> Batch:
+        return replace(_interval(number), capacities=(LineCapacity("T1", Direction.OUT, bits_per_s),))
+
+    planned_all = [planned(0, 1), planned(11, 2), planned(12, 3), replace(_interval(24), capacities=())]
+    with opened(tmp_path, interval_s=300) as store:
+        commit(store, *planned_all, _interval(36), sinks=("influxdb",))
+        again = list(hour_batches(tmp_path, T0_NS, T0_NS + DAY_S * NS))
+    found = _hours_in(tmp_path)
+    assert [[line.bits_per_s for line in one.capacities] for one in found] == [[2], [3], []]
+    assert [one.capacities for one in again] == [one.capacities for one in found]
 
 
 def test_an_hour_without_the_agent_is_none(tmp_path: Path) -> None:
