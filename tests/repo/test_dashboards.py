@@ -13,7 +13,9 @@ import yaml
 from ipsecmon.dashboards.__main__ import DASHBOARDS, main, render
 from ipsecmon.dashboards.influxql import per_tag
 from ipsecmon.dashboards.series import CHANGE_KINDS, SERIES, Series
+from ipsecmon.dashboards.variables import SHIFT
 from ipsecmon.sinks.queue_points import CHANGE_KINDS as WRITTEN_KINDS
+from ipsecmon.store import BUCKET_S, SHIFTS_S
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "grafana" / "dashboards"
@@ -69,6 +71,21 @@ def test_no_other_dashboard_is_committed(tmp_path: Path) -> None:
 def test_the_series_that_dashboards_know_are_those_of_the_documentation() -> None:
     told = documented()
     assert {name: told[name] for name in SERIES} == SERIES
+
+
+def test_what_can_be_compared_with_is_what_baselines_are_written_of() -> None:
+    assert [option["value"] for option in SHIFT["options"]] == list(SHIFTS_S)
+    seconds = {"d": 86_400}
+    for shift, seconds_back in SHIFTS_S.items():  # it stands in arithmetic of InfluxQL too
+        assert int(shift[:-1]) * seconds[shift[-1]] == seconds_back
+
+
+def test_panels_of_baselines_have_no_shorter_buckets_than_these() -> None:
+    panels = [one for build in DASHBOARDS.values() for one in build()["panels"]]
+    ones = [
+        one for one in panels if 'FROM "baseline"' in json.dumps(one.get("targets", "")).replace("\\", "")
+    ]
+    assert ones and {one["interval"] for one in ones} == {f"{BUCKET_S // 60}m"}
 
 
 def test_a_comparison_starts_from_kinds_of_events_that_are_written() -> None:

@@ -33,7 +33,7 @@ def empty_queries(dashboard: Json, influxd: InfluxServer, day: str) -> list[str]
     values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
     empty = []
     for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
-        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        rows = influxd.rows(expand(query.text, values, MOMENT.at_least(query.least_ms)), day)
         if not any(value is not None for row in rows for name, value in row.items() if name != "time"):
             empty.append(query.name)
     return empty
@@ -88,8 +88,8 @@ def ask(
     """The rows that a target of a panel gets."""
     dashboard = json.loads((FOLDER / f"{name}.json").read_text())
     values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
-    (text,) = [one.text for one in panel_queries(dashboard) if one.name == panel_and_target]
-    return influxd.rows(expand(text, values, moment), day)
+    (query,) = [one for one in panel_queries(dashboard) if one.name == panel_and_target]
+    return influxd.rows(expand(query.text, values, moment.at_least(query.least_ms)), day)
 
 
 def sent(parts: Iterable[str], days: int = 0) -> int:
@@ -124,6 +124,19 @@ def test_before_is_the_same_window_a_day_before(influxd: InfluxServer, day: str)
     for rows, days, column in ((before, 1, "before"), (now, 0, "now")):
         rates = {row["part"]: row[column] for row in rows}
         assert rates == pytest.approx({name: 8 * sent([name], days) / seconds for name in PARTS})
+
+
+@pytest.mark.parametrize(("target", "days"), [("A", 0), ("C", 1)])
+@pytest.mark.parametrize("bucket_s", [60, 300, 600])
+def test_now_and_before_enclose_as_many_bits_as_were_sent_in_the_same_buckets(
+    influxd: InfluxServer, day: str, target: str, days: int, bucket_s: int
+) -> None:
+    moment = Moment(START_MS, END_MS - 1, bucket_s * 1000)
+    rows = ask(influxd, day, "before-and-after", f"Line in, now and ${{shift:text}} {target}", moment)
+
+    width_s = max(bucket_s, 300)
+    assert [row["time"] // 10**6 for row in rows] == list(range(START_MS, END_MS, width_s * 1000))
+    assert sum(row["sum"] for row in rows) * width_s == pytest.approx(8 * sent(VPN, days))
 
 
 def test_around_a_change_the_vpn_gains_what_the_web_loses(influxd: InfluxServer, day: str) -> None:
