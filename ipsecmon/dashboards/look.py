@@ -43,7 +43,7 @@ _VPN_SHADES = (
     "super-light-purple",
     "semi-dark-purple",
     "purple",
-    "super-light-blue",
+    "light-purple",
     "blue",
     "dark-purple",
 )

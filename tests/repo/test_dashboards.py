@@ -31,10 +31,10 @@ def section(measurement: str) -> str:
 
 
 def documented() -> dict[str, Series]:
-    """Of the first table, with `as …` and `below` followed."""
+    """Of the first table and that of hours, with `as …` and `below` followed."""
     table = REFERENCE[: REFERENCE.index("\n## ")]
     found: dict[str, Series] = {}
-    for name, tags, fields in _ROW.findall(table):
+    for name, tags, fields in (*_ROW.findall(table), *_ROW.findall(section("counter_1h"))):
         other = re.match(r"as `(\w+)`", tags)
         known = found[other[1]].tags if other else frozenset(_words(tags))
         below = re.findall(r"^\| `(\w+)` \|", section(name), re.MULTILINE) if fields == "below" else []
@@ -46,9 +46,12 @@ def _words(cell: str) -> list[str]:
     return [word for group in re.findall(r"`([^`]+)`", cell) for word in group.split()]
 
 
+def panel_queries(dashboard: Any) -> list[str]:
+    return [target["query"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+
+
 def queries(dashboard: Any) -> list[str]:
-    texts = [target["query"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    texts += [one["query"] for one in dashboard["annotations"]["list"]]
+    texts = panel_queries(dashboard) + [one["query"] for one in dashboard["annotations"]["list"]]
     return texts + [one["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
 
 
@@ -123,7 +126,17 @@ def test_dashboards_lead_to_each_other_by_addresses_that_exist(dashboard: Any) -
     linked = set(re.findall(r"/d/([\w-]+)\?", json.dumps(dashboard)))
 
     assert dashboard["uid"] in uids and linked <= uids
-    assert dashboard["links"][0]["tags"] == dashboard["tags"] == ["ipsecmon"]
+    tags = {tag for path in FOLDER.iterdir() for tag in json.loads(path.read_text())["tags"]}
+    assert {tag for link in dashboard["links"] for tag in link["tags"]} == tags
+
+
+def test_a_range_of_months_is_not_carried_to_queries_over_intervals(dashboard: Any) -> None:
+    intervals = {name for name in SERIES if not name.endswith("_1h")}
+    asked = {name for query in panel_queries(dashboard) for name in re.findall(r'FROM "(\w+)"', query)}
+    reads_hours = not asked & intervals
+    assert reads_hours == (dashboard["uid"] == "ipsecmon-months")
+    assert {link["tags"][0] for link in dashboard["links"] if link["keepTime"]} == set(dashboard["tags"])
+    assert not reads_hours or "__url_time_range" not in json.dumps(dashboard)
 
 
 def test_provisioning_names_the_folder_that_compose_mounts_and_the_interval_of_the_agent() -> None:

@@ -79,7 +79,7 @@ def variable_values(dashboard: Json, ask: Ask, moment: Moment) -> dict[str, list
     """
     values: dict[str, list[str]] = {}
     for one in dashboard["templating"]["list"]:
-        if one["type"] == "custom":
+        if one["type"] in ("custom", "textbox"):
             values[one["name"]] = [one["current"]["value"]]
         elif one["type"] == "query":
             rows = ask(expand(one["query"], values, moment))

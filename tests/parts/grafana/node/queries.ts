@@ -62,7 +62,7 @@ function regex(values: string[]): string {
 export async function chosenVariables(list: any[], range: TimeRange): Promise<Variables> {
   const chosen: Variables = {};
   for (const one of list) {
-    if (one.type === 'custom') {
+    if (one.type === 'custom' || one.type === 'textbox') {
       chosen[one.name] = { texts: [one.current.text], values: [one.current.value] };
     } else if (one.type === 'query') {
       const series = await ask(expand(one.query, chosen, range, 1000, '60s'));
