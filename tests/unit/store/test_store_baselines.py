@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ import pytest
 
 from ipsecmon.model import Batch, Direction, How, PartIncrement
 from ipsecmon.store import kept_batches
+from ipsecmon.store.room import make_room
+from ipsecmon.store.schema import FILE, connect, transaction
 from tests.unit.store.store_cases import (
     DAY_S,
     NS,
@@ -189,3 +192,13 @@ def test_eight_days_of_buckets_are_kept_and_no_more_than_retention(tmp_path: Pat
             commit(store, *_hours(0, 3 * HOUR_S, 300), *_hours(kept_s, kept_s + 3 * HOUR_S, 300))
         oldest_s = number_in(folder, f"SELECT min(bucket_ns) / {NS} - {T0_S} FROM part_bucket")
         assert oldest_s == 3 * HOUR_S - BUCKET_S
+
+
+def test_where_there_is_no_room_a_day_of_buckets_stays(tmp_path: Path) -> None:
+    with opened(tmp_path, interval_s=60) as store:
+        commit(store, *_hours(0, 2 * DAY_S, 3600))
+    with contextlib.closing(connect(tmp_path / FILE)) as connection, transaction(connection):
+        assert make_room(connection, 0).full
+    newest_s = 2 * DAY_S - HOUR_S
+    oldest_s = number_in(tmp_path, f"SELECT min(bucket_ns) / {NS} - {T0_S} FROM part_bucket")
+    assert oldest_s == newest_s - DAY_S
