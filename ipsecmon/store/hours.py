@@ -16,6 +16,7 @@ from typing import Optional
 from ipsecmon.model import Batch, Direction, Increment, LineCapacity
 from ipsecmon.store import history, tunnel_history
 from ipsecmon.store.part_rows import HOURS, PartTable, add_rows, forget_oldest, newest_start_ns, rows_at
+from ipsecmon.store.schema import SCHEMA_VERSION
 from ipsecmon.store.segments import Segment
 from ipsecmon.store.summary import counter_rows
 from ipsecmon.store.sums import MAX_NUMBER, NS
@@ -26,7 +27,7 @@ __all__ = ["HOUR_NS", "KEEP_HOURS", "add_lines", "closed_hour", "forget", "hour_
 HOUR_NS = 3600 * NS
 KEEP_HOURS = 7 * 24  # however little room there is: as many quarters stay too
 _QUARTER_S = history.RESOLUTIONS_S[1]
-_FIRST_WITH_HOURS = 7  # version of the file
+_FIRST_WITH_HOURS, _FIRST_WITH_CAPACITIES = 7, 8  # version of the file
 _OPEN = "hours.open_ns"  # in the table state: the hour of the batch that was committed last
 
 _LINES = PartTable("line_hour", "hour_ns")
@@ -74,15 +75,17 @@ def hour_batches(folder: Path, start_ns: int, end_ns: int) -> Iterator[Batch]:
     hour_ns = start_ns // HOUR_NS * HOUR_NS
     while True:
         with opened_reader(folder) as (connection, version):  # for each anew: it keeps no log from its end
-            found = _next_hour(connection, hour_ns, end_ns) if version >= _FIRST_WITH_HOURS else None
+            found = _next_hour(connection, version, hour_ns, end_ns)
         if found is None:
             return
         yield found
         hour_ns = found.end_ns
 
 
-def _next_hour(connection: sqlite3.Connection, from_ns: int, end_ns: int) -> Optional[Batch]:
+def _next_hour(connection: sqlite3.Connection, version: int, from_ns: int, end_ns: int) -> Optional[Batch]:
     """The first one from from_ns on that history has whole."""
+    if version < _FIRST_WITH_HOURS:  # no agent has migrated it yet
+        return None
     (complete_ns,) = connection.execute(
         "SELECT complete_from_ns FROM level WHERE resolution_s = ?", (_QUARTER_S,)
     ).fetchone()
@@ -93,10 +96,12 @@ def _next_hour(connection: sqlite3.Connection, from_ns: int, end_ns: int) -> Opt
         "SELECT min(start_ns) FROM span WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?",
         (_QUARTER_S, from_ns, until_ns),
     ).fetchone()[0]
-    return None if found is None else _hour_batch(connection, found // HOUR_NS * HOUR_NS)
+    return None if found is None else _hour_batch(connection, found // HOUR_NS * HOUR_NS, version)
 
 
-def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]:
+def _hour_batch(
+    connection: sqlite3.Connection, hour_ns: int, version: int = SCHEMA_VERSION
+) -> Optional[Batch]:
     """None where nothing was counted in it."""
     whole = Segment(_QUARTER_S, hour_ns, hour_ns + HOUR_NS)
     router = connection.execute(_ROUTER, whole).fetchone()
@@ -110,11 +115,15 @@ def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]
         tuple(Increment(row.key, min(row.octets, MAX_NUMBER), min(row.packets, MAX_NUMBER)) for row in rows),
         tunnels=tunnel_history.sum_up(connection, [whole]),
         parts=rows_at(connection, HOURS, hour_ns),
-        capacities=tuple(
-            LineCapacity(line, Direction(way), bits_per_s)
-            for line, way, bits_per_s in connection.execute(_CAPACITIES, (hour_ns,))
-        ),
+        capacities=_capacities(connection, hour_ns) if version >= _FIRST_WITH_CAPACITIES else (),
         resolution_s=HOUR_NS // NS,
+    )
+
+
+def _capacities(connection: sqlite3.Connection, hour_ns: int) -> tuple[LineCapacity, ...]:
+    return tuple(
+        LineCapacity(line, Direction(way), bits_per_s)
+        for line, way, bits_per_s in connection.execute(_CAPACITIES, (hour_ns,))
     )
 
 

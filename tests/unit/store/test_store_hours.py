@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from ipsecmon.model import Batch, Direction, How, Increment, LineCapacity, PartIncrement, TunnelIncrement
 from ipsecmon.store import Store, first_kept_ns, hour_batches, kept_batches
 from ipsecmon.store.hours import HOUR_NS
+from ipsecmon.store.schema import FILE
 from ipsecmon.store.spool import MAX_SPOOL_HOURS
 from tests.unit.store.store_cases import (
     DAY_S,
@@ -110,6 +113,15 @@ def test_an_hour_has_the_capacity_that_the_config_said_last_in_it(tmp_path: Path
     found = _hours_in(tmp_path)
     assert [[line.bits_per_s for line in one.capacities] for one in found] == [[2], [3], []]
     assert [one.capacities for one in again] == [one.capacities for one in found]
+
+
+def test_hours_of_a_store_that_nobody_has_migrated_yet_have_no_capacity(tmp_path: Path) -> None:
+    with opened(tmp_path, interval_s=300) as store:
+        commit(store, *map(_interval, range(13)))
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.executescript("DROP TABLE line_hour; DROP TABLE part_bucket; PRAGMA user_version = 7")
+    (hour,) = hour_batches(tmp_path, T0_NS, T0_NS + DAY_S * NS)
+    assert _octets(hour) == _sums(range(12)) and hour.capacities == ()
 
 
 def test_an_hour_without_the_agent_is_none(tmp_path: Path) -> None:
