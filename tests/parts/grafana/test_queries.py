@@ -131,23 +131,28 @@ def test_the_vpns_share_is_of_all_that_was_sent_on_the_line(influxd: InfluxServe
     assert vpn["time"] == line["time"], "one is divided by the other where their times are the same"
 
 
-def test_before_is_the_same_window_a_day_before(influxd: InfluxServer, day: str) -> None:
-    before = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now A")
+@pytest.mark.parametrize(("shift", "days_before"), [("1d", 1), ("7d", 7)])
+def test_before_is_the_same_window_a_day_or_a_week_before(
+    influxd: InfluxServer, day: str, shift: str, days_before: int
+) -> None:
+    title = "Mean rates in: ${shift:text} and now"
+    before = ask(influxd, day, "before-and-after", f"{title} A", shift=[shift])
     now = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now B")
 
     seconds = (END_MS - START_MS) / 1000
-    for rows, days, column in ((before, 1, "before"), (now, 0, "now")):
+    for rows, days, column in ((before, days_before, "before"), (now, 0, "now")):
         rates = {row["part"]: row[column] for row in rows}
         assert rates == pytest.approx({name: 8 * sent([name], days) / seconds for name in PARTS})
 
 
-@pytest.mark.parametrize(("target", "days"), [("A", 0), ("C", 1)])
+@pytest.mark.parametrize(("target", "shift", "days"), [("A", "1d", 0), ("C", "1d", 1), ("C", "7d", 7)])
 @pytest.mark.parametrize("bucket_s", [60, 300, 600])
 def test_now_and_before_enclose_as_many_bits_as_were_sent_in_the_same_buckets(
-    influxd: InfluxServer, day: str, target: str, days: int, bucket_s: int
+    influxd: InfluxServer, day: str, target: str, shift: str, days: int, bucket_s: int
 ) -> None:
     moment = Moment(START_MS, END_MS - 1, bucket_s * 1000)
-    rows = ask(influxd, day, "before-and-after", f"Line in, now and ${{shift:text}} {target}", moment)
+    panel_and_target = f"Line in, now and ${{shift:text}} {target}"
+    rows = ask(influxd, day, "before-and-after", panel_and_target, moment, shift=[shift])
 
     width_s = max(bucket_s, 300)
     assert [row["time"] // 10**6 for row in rows] == list(range(START_MS, END_MS, width_s * 1000))
