@@ -23,6 +23,7 @@ __all__ = [
     "TUNNEL_SUMS",
     "UNKNOWN_PEER",
     "UNNAMED",
+    "Baseline",
     "Batch",
     "CounterKey",
     "Counts",
@@ -230,6 +231,14 @@ class PartIncrement:
     how: How
 
 
+class Baseline(NamedTuple):
+    """What parts carried in a bucket of time. start_ns: of another, by shift later, to compare with it."""
+
+    start_ns: int
+    shift: str
+    parts: tuple[PartIncrement, ...]
+
+
 class TunnelKey(NamedTuple):
     """tunnel: a name of the config, or UNNAMED. peer: the far end's address, OTHER_PEERS or UNKNOWN_PEER."""
 
@@ -365,7 +374,7 @@ class Batch:
     start_ns is unique in a store's life (a clock that steps back does not repeat one), so
     (key, start_ns) can be written twice to a time series without counting twice.
     xfrm_errors: packets dropped in the interval by /proc/net/xfrm_stat's names, of those that moved.
-    events: told for the first time with this batch, whenever they were.
+    events: told for the first time with this batch, whenever they were; baselines too, from the store on.
     resolution_s: 0; of sums over a whole span of history, which may be sent again, its length: such a
     batch says nothing that its intervals did not say.
     """
@@ -384,3 +393,4 @@ class Batch:
     queues: tuple[QueueIncrement, ...] = ()
     events: tuple[Event, ...] = ()
     resolution_s: int = 0
+    baselines: tuple[Baseline, ...] = ()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ipsecmon.dashboards import before_after, health, tunnel, vpn_versus_other
+from ipsecmon.dashboards import before_after, health, months, tunnel, vpn_versus_other
 from ipsecmon.dashboards.look import Json
 
 __all__ = ["DASHBOARDS", "main", "render"]
@@ -16,6 +16,7 @@ DASHBOARDS: Mapping[str, Callable[[], Json]] = {
     "vpn-versus-other": vpn_versus_other.build,
     "tunnel": tunnel.build,
     "before-and-after": before_after.build,
+    "months": months.build,
     "health": health.build,
 }
 """By the name of the file."""

@@ -1,4 +1,4 @@
-"""Two windows of time side by side: against a day or a week before, and around a change."""
+"""Two windows of time: against a day or a week before, and around a change."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from ipsecmon.dashboards.influxql import (
     per_tag,
     rows,
 )
-from ipsecmon.dashboards.layout import Band, band, build_dashboard, heading
+from ipsecmon.dashboards.layout import band, build_dashboard, heading
 from ipsecmon.dashboards.look import (
     CAPACITY,
+    OTHER_BEFORE_COLOUR,
     OTHER_COLOUR,
+    VPN_BEFORE_COLOUR,
     VPN_COLOUR,
     Json,
+    before_line,
     fixed,
     limit_line,
     of_name,
@@ -50,6 +53,8 @@ __all__ = ["UID", "build"]
 UID = "ipsecmon-compare"
 _DIRECTIONS = (("in", IN), ("out", OUT))
 _INTERFACE = chosen("interface")
+_SHIFT = chosen("shift")
+_BASELINE_BUCKET = "5m"  # ipsecmon.store.BUCKET_S: with shorter ones most would be empty, and rates too high
 
 
 class _Window(NamedTuple):
@@ -99,7 +104,7 @@ def build() -> Json:
         [
             heading("This range of time, and the same ${shift:text}"),
             band(4, *_figures()),
-            *(_curves(name, way) for name, way in _DIRECTIONS),
+            band(11, *(_curves(name, way) for name, way in _DIRECTIONS)),
             band(9, *(_rates(_SHIFTED, name, way) for name, way in _DIRECTIONS)),
             band(8, _drops_over_time(), _backlog_over_time()),
             band(6, _drops(_SHIFTED)),
@@ -137,18 +142,31 @@ def _mean(window: _Window, where: list[str], by: tuple[str, ...] = (), name: str
     return per_tag("part", f'{rate} AS "{name}"', where, by, window.condition)
 
 
-def _curves(name: str, way: str) -> Band:
-    """The same curves twice: the capacity in both makes the axes alike."""
+def _curves(name: str, way: str) -> Json:
+    """What is now and what was before, in the buckets that baselines have."""
     where = [line_parts.LINE, way]
+    before = [*where, _SHIFT]
+    rate = bits_per_s()
     targets = [
-        curve(over_time("part", bits_per_s(), [*where, line_parts.VPN]), "VPN"),
-        curve(over_time("part", bits_per_s(), [*where, line_parts.NOT_VPN]), "all else"),
+        curve(over_time("part", rate, [*where, line_parts.VPN]), "VPN"),
+        curve(over_time("part", rate, [*where, line_parts.NOT_VPN]), "all else"),
+        curve(over_time("baseline", rate, [*before, line_parts.VPN]), "VPN before"),
+        curve(over_time("baseline", rate, [*before, line_parts.NOT_VPN]), "all else before"),
         curve(over_time("line", 'max("capacity_bits_per_s")', where, fill="none"), CAPACITY),
     ]
-    colours = [of_name("VPN", fixed(VPN_COLOUR)), of_name("all else", fixed(OTHER_COLOUR)), limit_line()]
-    before = time_series(f"Line {name}, ${{shift:text}}", targets, BITS_PER_S, colours, stacked=True)
-    now = time_series(f"Line {name}, now", targets, BITS_PER_S, colours, stacked=True)
-    return band(8, {**before, "timeShift": "${shift}"}, now)
+    colours = [
+        of_name("VPN", fixed(VPN_COLOUR)),
+        of_name("all else", fixed(OTHER_COLOUR)),
+        before_line("VPN before", VPN_BEFORE_COLOUR),
+        before_line("all else before", OTHER_BEFORE_COLOUR),
+        limit_line(),
+    ]
+    panel = time_series(f"Line {name}, now and ${{shift:text}}", targets, BITS_PER_S, colours, stacked=True)
+    return titled(
+        panel | {"interval": _BASELINE_BUCKET},
+        "Areas: now. Dashed: before, one on the other too, so the upper line is all of it. In buckets of five"
+        " minutes or more. A shift has a fixed length: across a change of summer time it is an hour off.",
+    )
 
 
 def _rates(pair: _Pair, name: str, way: str) -> Json:

@@ -22,7 +22,10 @@ __all__ = [
     "chosen",
     "is_tag",
     "mean_bits_per_s",
+    "of_hours_per_day",
     "over_time",
+    "per_day",
+    "per_hour",
     "per_tag",
     "rows",
     "tag_values",
@@ -34,6 +37,7 @@ RANGE_MS = "(${__to} - ${__from})"
 IN, OUT = "\"direction\" = 'in'", "\"direction\" = 'out'"
 INNER = "\"observed_at\" = 'inner'"
 
+_DAYS = "fill(none) tz('${zone}')"
 _QUOTED = re.compile(r'"(\w+)"')
 _RENAMED = re.compile(r' AS "(\w+)"')
 
@@ -66,6 +70,23 @@ def over_time(
     """A value for each bucket of time, and for each value of the tags."""
     grouped = ", ".join(["time($__interval)", *map(_quoted, by)])
     return f"{_select(measurement, expression, [WHOLE_RANGE, *where], by)} GROUP BY {grouped} fill({fill})"
+
+
+def per_hour(measurement: str, expression: str, where: Sequence[str] = (), by: Sequence[str] = ()) -> str:
+    """A value for each hour in which there is one."""
+    grouped = ", ".join(["time(1h)", *map(_quoted, by)])
+    return f"{_select(measurement, expression, [WHOLE_RANGE, *where], by)} GROUP BY {grouped} fill(none)"
+
+
+def per_day(measurement: str, expression: str, where: Sequence[str] = (), by: Sequence[str] = ()) -> str:
+    """A value for each day of the chosen time zone in which there is one."""
+    grouped = ", ".join(["time(1d)", *map(_quoted, by)])
+    return f"{_select(measurement, expression, [WHOLE_RANGE, *where], by)} GROUP BY {grouped} {_DAYS}"
+
+
+def of_hours_per_day(expression: str, hours: str) -> str:
+    """For each day, of what per_hour() gives."""
+    return f"SELECT {expression} FROM ({hours}) WHERE {WHOLE_RANGE} GROUP BY time(1d) {_DAYS}"
 
 
 def per_tag(

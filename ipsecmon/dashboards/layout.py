@@ -14,6 +14,7 @@ __all__ = ["Band", "band", "build_dashboard", "heading"]
 
 COLUMNS = 24  # of Grafana's grid
 TAG = "ipsecmon"
+TAG_OF_HOURS = "ipsecmon-hours"
 _SCHEMA_VERSION = 37  # Grafana 9.2's; newer ones migrate it
 _TROUBLE_KINDS = ("sa-flush", "sa-end-unseen", "sa-events-missed", "rules-repaired")
 
@@ -36,24 +37,30 @@ def heading(title: str) -> Band:
 
 
 def build_dashboard(
-    uid: str, title: str, description: str, variables: Sequence[Json], bands: Sequence[Band], since: str
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Json],
+    bands: Sequence[Band],
+    since: str,
+    of_hours: bool = False,
 ) -> Json:
-    """since: where the range of time begins, such as now-6h."""
+    """since: where the range of time begins, such as now-6h. of_hours: it reads sums of hours, for months."""
     return {
         "uid": uid,
         "title": title,
         "description": description,
-        "tags": [TAG],
+        "tags": [TAG_OF_HOURS if of_hours else TAG],
         "schemaVersion": _SCHEMA_VERSION,
         "editable": True,
         "graphTooltip": 1,
         "time": {"from": since, "to": "now"},
         "timepicker": {},
         "timezone": "",
-        "refresh": "1m",
+        "refresh": "1h" if of_hours else "1m",
         "templating": {"list": list(variables)},
         "annotations": {"list": _annotations()},
-        "links": [_links()],
+        "links": _links(of_hours),
         "panels": _placed(bands),
     }
 
@@ -95,17 +102,24 @@ def _annotation(name: str, colour: str, condition: str, shown: bool = True) -> J
     }
 
 
-def _links() -> Json:
-    """To the other dashboards, with the range of time and the variables."""
+def _links(of_hours: bool) -> list[Json]:
+    """To the others, with the variables; with the range of time only where both read points of one length.
+
+    A query for each interval of months reads too much, and hours say nothing about minutes.
+    """
+    return [_link(TAG, keeps_time=not of_hours), _link(TAG_OF_HOURS, keeps_time=of_hours)]
+
+
+def _link(tag: str, keeps_time: bool) -> Json:
     return {
         "type": "dashboards",
-        "tags": [TAG],
-        "title": "ipsecmon",
+        "tags": [tag],
+        "title": tag,
         "tooltip": "",
         "icon": "external link",
         "url": "",
         "asDropdown": False,
         "includeVars": True,
-        "keepTime": True,
+        "keepTime": keeps_time,
         "targetBlank": False,
     }

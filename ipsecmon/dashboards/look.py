@@ -14,12 +14,15 @@ __all__ = [
     "CAPACITY",
     "CLEAR_PARTS",
     "IN_COLOUR",
+    "OTHER_BEFORE_COLOUR",
     "OTHER_COLOUR",
     "OUT_COLOUR",
     "TROUBLE",
+    "VPN_BEFORE_COLOUR",
     "VPN_COLOUR",
     "VPN_PARTS",
     "Json",
+    "before_line",
     "fixed",
     "limit_line",
     "of_name",
@@ -29,6 +32,7 @@ __all__ = [
 Json = dict[str, Any]
 
 VPN_COLOUR, OTHER_COLOUR, TROUBLE = "blue", "#8e8e8e", "red"
+VPN_BEFORE_COLOUR, OTHER_BEFORE_COLOUR = "purple", "text"  # seen on the areas of now, dark and light
 IN_COLOUR, OUT_COLOUR = "green", "orange"
 CAPACITY = "capacity"  # the name of that curve
 
@@ -39,7 +43,7 @@ _VPN_SHADES = (
     "super-light-purple",
     "semi-dark-purple",
     "purple",
-    "super-light-blue",
+    "light-purple",
     "blue",
     "dark-purple",
 )
@@ -72,6 +76,18 @@ def by_initial(shades: Sequence[str]) -> list[Json]:
         {"matcher": {"id": "byRegexp", "options": f"/^[{initials}]/i"}, "properties": [fixed(shade)]}
         for initials, shade in zip(_INITIALS, shades)
     ]
+
+
+def before_line(name: str, colour: str) -> Json:
+    """Of the past: dashed, in nothing's place, on its own pile that ends where the past's sum does."""
+    return of_name(
+        name,
+        fixed(colour),
+        prop("custom.fillOpacity", 0),
+        prop("custom.lineWidth", 2),
+        prop("custom.lineStyle", {"fill": "dash", "dash": [10, 6]}),
+        prop("custom.stacking", {"mode": "normal", "group": "before"}),
+    )
 
 
 def limit_line() -> Json:

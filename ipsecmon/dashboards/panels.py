@@ -23,6 +23,7 @@ __all__ = [
     "difference",
     "joined_by",
     "joined_by_time",
+    "largest",
     "link_to",
     "ratio",
     "side_by_side",
@@ -31,6 +32,7 @@ __all__ = [
     "text",
     "time_series",
     "titled",
+    "total",
 ]
 
 SOURCE: Json = {"type": "influxdb", "uid": "${datasource}"}
@@ -70,6 +72,7 @@ def time_series(
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked or bars else "none", "group": "A"},
+        **({"barAlignment": 1} if bars else {}),  # a bar begins where its time does
     }
     defaults = {"unit": unit, "min": 0, "noValue": NOTHING, "custom": custom, **(more or {})}
     options = {
@@ -181,6 +184,16 @@ def ratio(of: str, to: str, name: str, less_one: bool = False, keep: bool = Fals
     return steps
 
 
+def total(of: str, other: str, name: str) -> Json:
+    return _calculated(of, "+", other, name, replaces=False)
+
+
+def largest(column: str, rows: int) -> list[Json]:
+    """Only so many rows, by what is in the column."""
+    sort: Json = {"id": "sortBy", "options": {"sort": [{"field": column, "desc": True}]}}
+    return [sort, {"id": "limit", "options": {"limitField": rows}}]
+
+
 def difference(of: str, less: str, name: str) -> Json:
     return _calculated(of, "-", less, name, replaces=False)
 
@@ -190,10 +203,11 @@ def dash_for_nothing() -> Json:
     return prop("mappings", [{"type": "special", "options": {"match": "null+nan", "result": {"text": "–"}}}])
 
 
-def link_to(uid: str, variable: str, column: str) -> Json:
+def link_to(uid: str, variable: str, column: str, keeps_time: bool = True) -> Json:
     """A cell of the column leads to another dashboard, with the cell's value in its variable."""
     kept = "${datasource:queryparam}&${router:queryparam}&${line:queryparam}"
-    url = f"/d/{uid}?{kept}&var-{variable}=${{__value.text}}&${{__url_time_range}}"
+    time = "&${__url_time_range}" if keeps_time else ""
+    url = f"/d/{uid}?{kept}&var-{variable}=${{__value.text}}{time}"
     return of_name(column, prop("links", [{"title": f"{variable} ${{__value.text}}", "url": url}]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ipsecmon.sinks.hour_points import HOUR_NUMBERS
 from ipsecmon.sinks.points import AGREEMENT_FIELDS, METER_FIELDS
 from ipsecmon.sinks.queue_points import NUMBERS as QUEUE_NUMBERS
 from ipsecmon.sinks.queue_points import OPTIONAL_NUMBERS as QUEUE_OPTIONAL
@@ -38,6 +39,7 @@ SERIES: Mapping[str, Series] = {
     "interface": series("router interface direction", "octets frames"),
     "line_term": series("router interface direction term", "octets packets"),
     "part": series("router line part direction", "octets packets how"),
+    "baseline": series("router line part direction shift", "octets packets how"),
     "line": series("router line direction", "capacity_bits_per_s"),
     "tunnel": series("router tunnel peer direction observed_at", " ".join((*NUMBERS, *OPTIONAL_NUMBERS))),
     "layer": series("router tunnel layer direction", "octets packets bridged_octets bridged_packets"),
@@ -49,6 +51,11 @@ SERIES: Mapping[str, Series] = {
     "qdisc": series("router interface kind handle parent", " ".join((*QUEUE_NUMBERS, *QUEUE_OPTIONAL))),
     "event": series("router kind tunnel direction interface", "count text end_ms"),
     "agent": series("router component kind", "value"),
+    "counter_1h": series("router counter direction observed_at", "octets packets"),
+    "interface_1h": series("router interface direction", "octets frames"),
+    "line_1h": series("router line direction", "capacity_bits_per_s"),
+    "part_1h": series("router line part direction", "octets packets how"),
+    "tunnel_1h": series("router tunnel direction observed_at", " ".join(HOUR_NUMBERS)),
 }
 
 CHANGE_KINDS = ("qdisc-changed", "rules-changed", "mark")

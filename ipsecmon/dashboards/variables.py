@@ -9,7 +9,18 @@ from ipsecmon.dashboards.look import Json
 from ipsecmon.dashboards.panels import SOURCE
 from ipsecmon.dashboards.series import CHANGE_KINDS
 
-__all__ = ["DATA_SOURCE", "EVENT", "INTERFACE", "LINE", "ROUTER_VARIABLE", "SHIFT", "SPAN", "TUNNEL", "VPN"]
+__all__ = [
+    "DATA_SOURCE",
+    "EVENT",
+    "INTERFACE",
+    "LINE",
+    "ROUTER_VARIABLE",
+    "SHIFT",
+    "SPAN",
+    "TUNNEL",
+    "VPN",
+    "ZONE",
+]
 
 
 def _asked(name: str, label: str, query: str, several: bool = False, hidden: bool = False) -> Json:
@@ -51,6 +62,20 @@ def _offered(name: str, label: str, choices: Sequence[tuple[str, str]]) -> Json:
     }
 
 
+def _written(name: str, label: str, content: str) -> Json:
+    """A text that the reader may change. content: at first."""
+    option = {"text": content, "value": content, "selected": True}
+    return {
+        "type": "textbox",
+        "name": name,
+        "label": label,
+        "query": content,
+        "current": option,
+        "options": [option],
+        "hide": 0,
+    }
+
+
 DATA_SOURCE: Json = {
     "type": "datasource",
     "name": "datasource",
@@ -70,6 +95,8 @@ TUNNEL = _asked("tunnel", "Tunnel", tag_values("tunnel", "tunnel"))
 VPN = _asked("vpn", "Tunnels", tag_values("tunnel", "tunnel"), several=True, hidden=True)
 """All tunnels' names: the parts of the line that have one of them are VPN."""
 SHIFT = _offered("shift", "Compared with", [("a day before", "1d"), ("7 days before", "7d")])
+ZONE = _written("zone", "Days of time zone", "UTC")
+"""A name of the tz database, which the server must have; it has UTC without one."""
 _HOUR_MS = 3_600_000
 SPAN = _offered(
     "span",

@@ -3,6 +3,7 @@
     measurement   tags                                      fields
     counter_1h    router, counter, direction, observed_at   octets, packets
     interface_1h  router, interface, direction              octets, frames
+    line_1h       router, line, direction                   capacity_bits_per_s
     part_1h       router, line, part, direction             octets, packets, how
     tunnel_1h     router, tunnel, direction, observed_at    at `inner` HOUR_NUMBERS; at `payload` octets
 
@@ -38,6 +39,9 @@ def points_of_hour(batch: Batch) -> Iterator[SeriesPoint]:
             "how": one.how.value,
         }
         yield SeriesPoint("part_1h", where, fields, batch.start_ns)
+    for line in batch.capacities:
+        where = {"router": batch.router, "line": line.line, "direction": line.direction.value}
+        yield SeriesPoint("line_1h", where, {"capacity_bits_per_s": line.bits_per_s}, batch.start_ns)
     for tunnel in batch.tunnels:
         yield from _tunnel_points(batch, tunnel)
 

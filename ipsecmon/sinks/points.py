@@ -12,6 +12,7 @@ falls on the same series and time and changes nothing.
                  pair
     line_term    router, interface, direction, term         octets, packets
     part         router, line, part, direction              octets, packets, how
+    baseline     router, line, part, direction, shift       octets, packets, how
     line         router, line, direction                    capacity_bits_per_s
     agent        router, component, kind                    value
 
@@ -20,7 +21,8 @@ and is never added to anything. What an interface counted itself (observed at `n
 headers) is in a measurement of its own, so that no sum over `counter` can take it in. So is what the
 SAs of a tunnel counted: tunnel_points.py, and each layer of it: layer_points.py, and what qdiscs did:
 queue_points.py. `part` is for charts of a line: its parts, tunnels by their names too, which are disjoint and
-never negative. Sums of an hour are in hour_points.py.
+never negative; `baseline` is what they carried before, at the time that it is compared with. Sums of an hour
+are in hour_points.py.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ def points_of(batch: Batch) -> list[SeriesPoint]:
     for increment in batch.increments:
         points.extend(_points_of_increment(batch, increment))
     points.extend(_part_point(batch, one) for one in batch.parts)
+    points.extend(_baseline_points(batch))
     points.extend(points_of_tunnels(batch))
     points.extend(points_of_layers(batch))
     points.extend(points_of_queues(batch))
@@ -113,6 +116,14 @@ def _part_point(batch: Batch, one: PartIncrement) -> SeriesPoint:
     tags = {"router": batch.router, "line": one.line, "part": one.part, "direction": one.direction.value}
     fields: dict[str, FieldValue] = {"octets": one.octets, "packets": one.packets, "how": one.how.value}
     return SeriesPoint("part", tags, fields, batch.start_ns)
+
+
+def _baseline_points(batch: Batch) -> Iterator[SeriesPoint]:
+    for one in batch.baselines:
+        for part in one.parts:
+            like = _part_point(batch, part)
+            tags = {**like.tags, "shift": one.shift}
+            yield SeriesPoint("baseline", tags, like.fields, one.start_ns)
 
 
 def _tags(batch: Batch, key: CounterKey) -> dict[str, str]:

@@ -36,10 +36,16 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         capacities=tuple(one for one in batch.capacities if one.line in counters),
         queues=tuple(one for one in batch.queues if one.key.interface in counters),
         events=tuple(one for one in batch.events if one.interface in counters),
+        baselines=tuple(
+            one._replace(parts=tuple(part for part in one.parts if part.part in counters))
+            for one in batch.baselines
+        ),
     )
 
 
 def has_any(batch: Batch) -> bool:
     """Whether there is anything to send."""
     parts = (batch.increments, batch.self_measurements, batch.tunnels, batch.xfrm_errors)
-    return any((*parts, batch.reconciliations, batch.layers, batch.parts, batch.queues, batch.events))
+    if any((*parts, batch.reconciliations, batch.layers, batch.parts, batch.queues, batch.events)):
+        return True
+    return any(one.parts for one in batch.baselines)

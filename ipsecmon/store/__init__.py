@@ -7,6 +7,7 @@ is in all four or in none of them, whenever the power goes; no octet is in a rep
 
 from __future__ import annotations
 
+from ipsecmon.store.baselines import BUCKET_S, SHIFTS_S
 from ipsecmon.store.clock_steps import ClockStep
 from ipsecmon.store.event_log import events
 from ipsecmon.store.history import RESOLUTIONS_S
@@ -26,10 +27,12 @@ from ipsecmon.store.wal import WAL_MAX_OCTETS
 
 __all__ = [
     "ALL_PEERS",
+    "BUCKET_S",
     "DEFAULT_MAX_OCTETS",
     "HOUR_NS",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
+    "SHIFTS_S",
     "WAL_MAX_OCTETS",
     "Backlog",
     "ClockStep",

@@ -5,7 +5,8 @@
  [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
  [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …],
  [[line, part, direction, octets, packets, how], …], [[line, direction, bits per second], …],
- [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …]];
+ [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …],
+ [[start_ns, shift, [[line, part, direction, octets, packets, how], …]], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement, of a
 queue in that of QueueIncrement, and trailing zeros (of times, null) are left out. Of the lists from the
 tunnels' on, those that end it empty are left out too, but tunnels and errors come together. Sums over a span
@@ -22,6 +23,7 @@ from typing import Any
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import (
+    Baseline,
     Batch,
     CounterKey,
     Direction,
@@ -47,7 +49,7 @@ __all__ = ["decode_batch", "encode_batch"]
 
 _NUMBERS = tuple(field.name for field in dataclasses.fields(Increment) if field.name != "key")
 _REQUIRED = 2  # octets, packets
-_MORE_LISTS = 8  # from the tunnels' on
+_MORE_LISTS = 9  # from the tunnels' on
 _TUNNEL = {field.name: field.default for field in dataclasses.fields(TunnelIncrement) if field.name != "key"}
 _DEFAULTS = tuple(_TUNNEL.values())
 _pick_tunnel = attrgetter(*_TUNNEL)
@@ -66,6 +68,7 @@ def encode_batch(batch: Batch) -> str:
         batch.capacities,
         [encode_queue(one) for one in batch.queues],
         [encode_event(one) for one in batch.events],
+        [(one.start_ns, one.shift, [_encode_part(part) for part in one.parts]) for one in batch.baselines],
     ]
     while more and not more[-1] and (len(more) != 2 or not more[0]):
         more.pop()
@@ -124,9 +127,8 @@ def _batch(document: Any) -> Batch:
     router, start_ns, end_ns, increments, own, *more = listed(document)
     if len(more) == 1:
         raise ValueError("tunnels without errors")
-    tunnels, errors, reconciliations, layers, parts, capacities, queues, events = more + [[]] * (
-        _MORE_LISTS - len(more)
-    )
+    more += [[]] * (_MORE_LISTS - len(more))
+    tunnels, errors, reconciliations, layers, parts, capacities, queues, events, baselines = more
     return Batch(
         text(router),
         integer(start_ns),
@@ -141,6 +143,7 @@ def _batch(document: Any) -> Batch:
         tuple(_capacity(item) for item in listed(capacities)),
         tuple(decode_queue(listed(item)) for item in listed(queues)),
         tuple(decode_event(listed(item)) for item in listed(events)),
+        baselines=tuple(_baseline(item) for item in listed(baselines)),
     )
 
 
@@ -186,6 +189,11 @@ def _part(item: Any) -> PartIncrement:
     line, part, direction, octets, packets, how = listed(item)
     way = Direction(text(direction))
     return PartIncrement(text(line), text(part), way, integer(octets), integer(packets), How(text(how)))
+
+
+def _baseline(item: Any) -> Baseline:
+    start_ns, shift, parts = listed(item)
+    return Baseline(integer(start_ns), text(shift), tuple(_part(one) for one in listed(parts)))
 
 
 def _capacity(item: Any) -> LineCapacity:

@@ -2,7 +2,8 @@
 
 An hour is made from history's quarters, in the commit of the first batch that begins in another hour: so a
 restart neither misses nor doubles one, and an hour that gets more (a clock was set back) is made again,
-whole, and written over. Parts of a line are in no history: their hours are kept here, as long as quarters.
+whole, and written over. Parts of a line, and its capacity, are in no history: their hours are kept here, as
+long as quarters.
 """
 
 from __future__ import annotations
@@ -12,33 +13,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
-from ipsecmon.model import Batch, Direction, How, Increment, PartIncrement
+from ipsecmon.model import Batch, Direction, Increment, LineCapacity
 from ipsecmon.store import history, tunnel_history
+from ipsecmon.store.part_rows import HOURS, PartTable, add_rows, forget_oldest, newest_start_ns, rows_at
+from ipsecmon.store.schema import SCHEMA_VERSION
 from ipsecmon.store.segments import Segment
 from ipsecmon.store.summary import counter_rows
-from ipsecmon.store.sums import MAX_NUMBER, NS, added
+from ipsecmon.store.sums import MAX_NUMBER, NS
 from ipsecmon.store.tunnels import opened_reader
 
-__all__ = ["HOUR_NS", "KEEP_HOURS", "add_parts", "closed_hour", "forget", "hour_batches", "trim"]
+__all__ = ["HOUR_NS", "KEEP_HOURS", "add_lines", "closed_hour", "forget", "hour_batches", "trim"]
 
 HOUR_NS = 3600 * NS
 KEEP_HOURS = 7 * 24  # however little room there is: as many quarters stay too
 _QUARTER_S = history.RESOLUTIONS_S[1]
-_FIRST_WITH_HOURS = 7  # version of the file
+_FIRST_WITH_HOURS, _FIRST_WITH_CAPACITIES = 7, 8  # version of the file
 _OPEN = "hours.open_ns"  # in the table state: the hour of the batch that was committed last
 
-_HOWS = {one.value: number for number, one in enumerate(How)}  # the surest first
-_ADD_PART = (
-    "INSERT INTO part_hour (hour_ns, line, part, direction, octets, packets, how)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
-    f" ON CONFLICT (hour_ns, line, part, direction) DO UPDATE SET {added(('octets', 'packets'))},"
-    " how = max(how, excluded.how)"
-)
-_PARTS = (
-    "SELECT line, part, direction, octets, packets, how FROM part_hour WHERE hour_ns = ?"
-    " ORDER BY line, part, direction"
-)
-_FORGET = "DELETE FROM part_hour WHERE hour_ns < ? AND hour_ns = (SELECT min(hour_ns) FROM part_hour)"
+_LINES = PartTable("line_hour", "hour_ns")
+_SET_LINE = "INSERT OR REPLACE INTO line_hour (hour_ns, line, direction, bits_per_s) VALUES (?, ?, ?, ?)"
+_CAPACITIES = "SELECT line, direction, bits_per_s FROM line_hour WHERE hour_ns = ? ORDER BY line, direction"
 _ROUTER = (
     "SELECT router FROM span WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?"
     " ORDER BY start_ns DESC LIMIT 1"
@@ -55,24 +49,25 @@ def closed_hour(connection: sqlite3.Connection, batch: Batch) -> Optional[Batch]
     return _hour_batch(connection, int(found[0])) if found else None
 
 
-def add_parts(connection: sqlite3.Connection, batch: Batch) -> None:
+def add_lines(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Parts of lines, and the capacities of these."""
     hour_ns = _hour(batch)
-    rows = [
-        (hour_ns, one.line, one.part, one.direction.value, *_limited(one), _HOWS[one.how.value])
-        for one in batch.parts
-    ]
-    connection.executemany(_ADD_PART, rows)
+    add_rows(connection, HOURS, hour_ns, batch.parts)
+    connection.executemany(
+        _SET_LINE, [(hour_ns, one.line, one.direction.value, one.bits_per_s) for one in batch.capacities]
+    )
 
 
 def forget(connection: sqlite3.Connection, before_ns: int) -> None:
-    """Of parts' hours that are older, the oldest one."""
-    _forget_oldest(connection, before_ns - HOUR_NS)
+    """Of lines' hours that are older, the oldest one."""
+    for table in (HOURS, _LINES):
+        forget_oldest(connection, table, before_ns - HOUR_NS)
 
 
 def trim(connection: sqlite3.Connection) -> int:
-    """The oldest of parts' hours, down to KEEP_HOURS; how many rows went."""
-    (newest,) = connection.execute("SELECT max(hour_ns) FROM part_hour").fetchone()
-    return _forget_oldest(connection, (newest or 0) - KEEP_HOURS * HOUR_NS)
+    """The oldest of lines' hours, down to KEEP_HOURS; how many rows went."""
+    before_ns = newest_start_ns(connection, HOURS) - KEEP_HOURS * HOUR_NS
+    return sum(forget_oldest(connection, table, before_ns) for table in (HOURS, _LINES))
 
 
 def hour_batches(folder: Path, start_ns: int, end_ns: int) -> Iterator[Batch]:
@@ -80,15 +75,17 @@ def hour_batches(folder: Path, start_ns: int, end_ns: int) -> Iterator[Batch]:
     hour_ns = start_ns // HOUR_NS * HOUR_NS
     while True:
         with opened_reader(folder) as (connection, version):  # for each anew: it keeps no log from its end
-            found = _next_hour(connection, hour_ns, end_ns) if version >= _FIRST_WITH_HOURS else None
+            found = _next_hour(connection, version, hour_ns, end_ns)
         if found is None:
             return
         yield found
         hour_ns = found.end_ns
 
 
-def _next_hour(connection: sqlite3.Connection, from_ns: int, end_ns: int) -> Optional[Batch]:
+def _next_hour(connection: sqlite3.Connection, version: int, from_ns: int, end_ns: int) -> Optional[Batch]:
     """The first one from from_ns on that history has whole."""
+    if version < _FIRST_WITH_HOURS:  # no agent has migrated it yet
+        return None
     (complete_ns,) = connection.execute(
         "SELECT complete_from_ns FROM level WHERE resolution_s = ?", (_QUARTER_S,)
     ).fetchone()
@@ -99,10 +96,12 @@ def _next_hour(connection: sqlite3.Connection, from_ns: int, end_ns: int) -> Opt
         "SELECT min(start_ns) FROM span WHERE resolution_s = ? AND start_ns >= ? AND start_ns < ?",
         (_QUARTER_S, from_ns, until_ns),
     ).fetchone()[0]
-    return None if found is None else _hour_batch(connection, found // HOUR_NS * HOUR_NS)
+    return None if found is None else _hour_batch(connection, found // HOUR_NS * HOUR_NS, version)
 
 
-def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]:
+def _hour_batch(
+    connection: sqlite3.Connection, hour_ns: int, version: int = SCHEMA_VERSION
+) -> Optional[Batch]:
     """None where nothing was counted in it."""
     whole = Segment(_QUARTER_S, hour_ns, hour_ns + HOUR_NS)
     router = connection.execute(_ROUTER, whole).fetchone()
@@ -115,21 +114,18 @@ def _hour_batch(connection: sqlite3.Connection, hour_ns: int) -> Optional[Batch]
         hour_ns + HOUR_NS,
         tuple(Increment(row.key, min(row.octets, MAX_NUMBER), min(row.packets, MAX_NUMBER)) for row in rows),
         tunnels=tunnel_history.sum_up(connection, [whole]),
-        parts=tuple(
-            PartIncrement(line, part, Direction(way), octets, packets, list(How)[how])
-            for line, part, way, octets, packets, how in connection.execute(_PARTS, (hour_ns,))
-        ),
+        parts=rows_at(connection, HOURS, hour_ns),
+        capacities=_capacities(connection, hour_ns) if version >= _FIRST_WITH_CAPACITIES else (),
         resolution_s=HOUR_NS // NS,
     )
 
 
-def _forget_oldest(connection: sqlite3.Connection, before_ns: int) -> int:
-    return connection.execute(_FORGET, (before_ns,)).rowcount
+def _capacities(connection: sqlite3.Connection, hour_ns: int) -> tuple[LineCapacity, ...]:
+    return tuple(
+        LineCapacity(line, Direction(way), bits_per_s)
+        for line, way, bits_per_s in connection.execute(_CAPACITIES, (hour_ns,))
+    )
 
 
 def _hour(batch: Batch) -> int:
     return batch.start_ns // HOUR_NS * HOUR_NS
-
-
-def _limited(one: PartIncrement) -> tuple[int, int]:
-    return min(one.octets, MAX_NUMBER), min(one.packets, MAX_NUMBER)

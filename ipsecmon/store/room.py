@@ -3,7 +3,8 @@
     0. batches that were kept to be sent again, oldest first
     1. batches in the spool, oldest first, while the spool takes more than its half
     2. rows of history, oldest first: the batches' own, then minutes, then quarters of an hour, each
-       down to KEEP_SPANS, and parts' hours; days are never touched, so no sum over days ever changes
+       down to KEEP_SPANS, and of parts what baselines are made of, and hours; days are never touched,
+       so no sum over days ever changes
     3. batches in the spool, oldest first, however few there are
 
 What is counted is pages in use, so what was deleted is room at once. A commit deletes no more than
@@ -16,7 +17,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Callable
 
-from ipsecmon.store import history, hours, kept, spool
+from ipsecmon.store import baselines, history, hours, kept, spool
 
 __all__ = ["DEFAULT_MAX_OCTETS", "KEEP_SPANS", "Made", "make_room", "octets_in_use", "shrink"]
 
@@ -79,7 +80,7 @@ def _trim_history(connection: sqlite3.Connection, limit: int, made: Made) -> boo
         if trimmed:
             made.trimmed_spans += trimmed
             return True
-    trimmed = hours.trim(connection)
+    trimmed = baselines.trim(connection) or hours.trim(connection)
     made.trimmed_spans += trimmed
     return trimmed > 0
 

@@ -8,6 +8,8 @@ reading     the last reading of each kernel counter, with the end of the batch i
 payload     one batch, once, as long as a delivery of it is left; is_hour: sums of an hour, not an interval
 kept_batch  batches as they were committed, compressed, to be sent again on request
 part_hour   what parts of lines carried in an hour; how: the position in How
+part_bucket the same of five minutes, for a week and a day: what baselines are made of
+line_hour   what the config said last in an hour that a line can carry
 delivery    one batch that one sink has not acknowledged
 spool_size  octets of all payloads, kept by triggers, and what each takes up besides
 clock_step  what the wall clock was set from and to
@@ -51,7 +53,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -203,6 +205,13 @@ _STEPS = {
         "CREATE TABLE part_hour (hour_ns INTEGER NOT NULL, line TEXT NOT NULL, part TEXT NOT NULL,"
         f" direction TEXT NOT NULL, {_integers('octets', 'packets', 'how')},"
         " PRIMARY KEY (hour_ns, line, part, direction)) WITHOUT ROWID",
+    ),
+    8: (
+        "CREATE TABLE part_bucket (bucket_ns INTEGER NOT NULL, line TEXT NOT NULL, part TEXT NOT NULL,"
+        f" direction TEXT NOT NULL, {_integers('octets', 'packets', 'how')},"
+        " PRIMARY KEY (bucket_ns, line, part, direction)) WITHOUT ROWID",
+        "CREATE TABLE line_hour (hour_ns INTEGER NOT NULL, line TEXT NOT NULL, direction TEXT NOT NULL,"
+        f" {_integers('bits_per_s')}, PRIMARY KEY (hour_ns, line, direction)) WITHOUT ROWID",
     ),
 }
 

@@ -15,6 +15,7 @@ from ipsecmon.ipsec import SavedSas
 from ipsecmon.model import Batch, CounterKey, Counts, Reading
 from ipsecmon.qos import Event, QueueReading
 from ipsecmon.store import (
+    baselines,
     clock_steps,
     event_log,
     history,
@@ -165,8 +166,8 @@ class Store:
     ) -> Happened:
         hour = hours.closed_hour(connection, batch)
         added = history.add_batch(connection, batch)
-        text = encode_batch(batch)
-        hours.add_parts(connection, batch)
+        text = encode_batch(baselines.tell(connection, batch))
+        hours.add_lines(connection, batch)
         kept.keep(connection, batch, text)
         history.prune(connection, added.begun, self._retentions_s, now.wall_ns)
         # not by a clock that was just set ahead by more than the retention
@@ -174,6 +175,7 @@ class Store:
         oldest_ns = newest_ns - self._retention_s * history.NS
         saved.forget_readings(connection, oldest_ns)
         hours.forget(connection, oldest_ns)
+        baselines.add_parts(connection, batch, newest_ns, self._retention_s)
         kept.forget(connection, oldest_ns)
         saturated = added.saturated
         tunnel_totals.add_totals(connection, batch)

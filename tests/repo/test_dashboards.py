@@ -13,7 +13,9 @@ import yaml
 from ipsecmon.dashboards.__main__ import DASHBOARDS, main, render
 from ipsecmon.dashboards.influxql import per_tag
 from ipsecmon.dashboards.series import CHANGE_KINDS, SERIES, Series
+from ipsecmon.dashboards.variables import SHIFT
 from ipsecmon.sinks.queue_points import CHANGE_KINDS as WRITTEN_KINDS
+from ipsecmon.store import BUCKET_S, SHIFTS_S
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "grafana" / "dashboards"
@@ -29,10 +31,10 @@ def section(measurement: str) -> str:
 
 
 def documented() -> dict[str, Series]:
-    """Of the first table, with `as …` and `below` followed."""
+    """Of the first table and that of hours, with `as …` and `below` followed."""
     table = REFERENCE[: REFERENCE.index("\n## ")]
     found: dict[str, Series] = {}
-    for name, tags, fields in _ROW.findall(table):
+    for name, tags, fields in (*_ROW.findall(table), *_ROW.findall(section("counter_1h"))):
         other = re.match(r"as `(\w+)`", tags)
         known = found[other[1]].tags if other else frozenset(_words(tags))
         below = re.findall(r"^\| `(\w+)` \|", section(name), re.MULTILINE) if fields == "below" else []
@@ -44,9 +46,12 @@ def _words(cell: str) -> list[str]:
     return [word for group in re.findall(r"`([^`]+)`", cell) for word in group.split()]
 
 
+def panel_queries(dashboard: Any) -> list[str]:
+    return [target["query"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+
+
 def queries(dashboard: Any) -> list[str]:
-    texts = [target["query"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    texts += [one["query"] for one in dashboard["annotations"]["list"]]
+    texts = panel_queries(dashboard) + [one["query"] for one in dashboard["annotations"]["list"]]
     return texts + [one["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
 
 
@@ -69,6 +74,21 @@ def test_no_other_dashboard_is_committed(tmp_path: Path) -> None:
 def test_the_series_that_dashboards_know_are_those_of_the_documentation() -> None:
     told = documented()
     assert {name: told[name] for name in SERIES} == SERIES
+
+
+def test_what_can_be_compared_with_is_what_baselines_are_written_of() -> None:
+    assert [option["value"] for option in SHIFT["options"]] == list(SHIFTS_S)
+    seconds = {"d": 86_400}
+    for shift, seconds_back in SHIFTS_S.items():  # it stands in arithmetic of InfluxQL too
+        assert int(shift[:-1]) * seconds[shift[-1]] == seconds_back
+
+
+def test_panels_of_baselines_have_no_shorter_buckets_than_these() -> None:
+    panels = [one for build in DASHBOARDS.values() for one in build()["panels"]]
+    ones = [
+        one for one in panels if 'FROM "baseline"' in json.dumps(one.get("targets", "")).replace("\\", "")
+    ]
+    assert ones and {one["interval"] for one in ones} == {f"{BUCKET_S // 60}m"}
 
 
 def test_a_comparison_starts_from_kinds_of_events_that_are_written() -> None:
@@ -106,7 +126,17 @@ def test_dashboards_lead_to_each_other_by_addresses_that_exist(dashboard: Any) -
     linked = set(re.findall(r"/d/([\w-]+)\?", json.dumps(dashboard)))
 
     assert dashboard["uid"] in uids and linked <= uids
-    assert dashboard["links"][0]["tags"] == dashboard["tags"] == ["ipsecmon"]
+    tags = {tag for path in FOLDER.iterdir() for tag in json.loads(path.read_text())["tags"]}
+    assert {tag for link in dashboard["links"] for tag in link["tags"]} == tags
+
+
+def test_a_range_of_months_is_not_carried_to_queries_over_intervals(dashboard: Any) -> None:
+    intervals = {name for name in SERIES if not name.endswith("_1h")}
+    asked = {name for query in panel_queries(dashboard) for name in re.findall(r'FROM "(\w+)"', query)}
+    reads_hours = not asked & intervals
+    assert reads_hours == (dashboard["uid"] == "ipsecmon-months")
+    assert {link["tags"][0] for link in dashboard["links"] if link["keepTime"]} == set(dashboard["tags"])
+    assert not reads_hours or "__url_time_range" not in json.dumps(dashboard)
 
 
 def test_provisioning_names_the_folder_that_compose_mounts_and_the_interval_of_the_agent() -> None:

@@ -1,15 +1,19 @@
-"""One database with a made-up day, for all tests here."""
+"""One database with a made-up day, and hours of weeks, for all tests here."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ipsecmon.model import Batch
 from ipsecmon.sinks.influxdb import Config, Sink
 from tests.parts.servers import PASSWORD, USER, InfluxServer
 
 from .lab import batches
+from .lab_months import hours
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +28,12 @@ def day(influxd: InfluxServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     sink.start()
     for batch in batches():
         sink.send(batch)
+    for some in in_groups(hours(), 200):
+        sink.send_all(some)
     sink.stop()
     return name
+
+
+def in_groups(found: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    while some := list(itertools.islice(found, size)):
+        yield some

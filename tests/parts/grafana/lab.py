@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from ipsecmon.agent.doctor import KINDS
 from ipsecmon.model import (
+    Baseline,
     Batch,
     CounterKey,
     Direction,
@@ -38,6 +40,7 @@ INTERVAL_S = 60
 START_MS = 1_795_323_600_000  # 2026-11-22 05:00:00 UTC
 END_MS = START_MS + 3 * 3_600_000
 DAYS_BEFORE = (0, 1, 7)
+BUCKET_STEPS = 5  # of baselines, 300 s
 ROUTER, LINE, NIC = "hq-gw1", "T1", "eth1"
 CAPACITY_BITS_PER_S = 1_544_000
 
@@ -109,6 +112,7 @@ def _batch(days: int, step: int) -> Batch:
         capacities=tuple(LineCapacity(LINE, way, CAPACITY_BITS_PER_S) for way in _WAYS),
         queues=tuple(_queues(days, step)),
         events=tuple(_events(days, step)),
+        baselines=() if days or step % BUCKET_STEPS else tuple(_baselines(step)),
     )
 
 
@@ -203,6 +207,17 @@ def _parts(days: int, step: int) -> Iterator[PartIncrement]:
         for name in PARTS:
             octets = sent_octets(name, way, days, step)
             yield PartIncrement(LINE, name, way, octets, octets // 700, How.COUNTED)
+
+
+def _baselines(step: int) -> Iterator[Baseline]:
+    """Of the bucket that begins with this step."""
+    for shift, days in (("1d", 1), ("7d", 7)):
+        bucket = [_parts(days, step + number) for number in range(BUCKET_STEPS)]
+        parts = [
+            replace(same[0], octets=sum(one.octets for one in same), packets=sum(one.packets for one in same))
+            for same in zip(*bucket)
+        ]
+        yield Baseline(_start_ns(0, step), shift, tuple(parts))
 
 
 def _layers(days: int, step: int) -> Iterator[LayerIncrement]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 __all__ = ["Moment", "Query", "annotation_queries", "expand", "panel_queries", "variable_values"]
@@ -24,6 +24,9 @@ class Moment:
     to_ms: int
     interval_ms: int
 
+    def at_least(self, interval_ms: int) -> Moment:
+        return replace(self, interval_ms=max(self.interval_ms, interval_ms))
+
     def expand(self, query: str) -> str:
         found = query.replace("$timeFilter", f"time >= {self.from_ms}ms and time <= {self.to_ms}ms")
         found = found.replace("$__interval_ms", str(self.interval_ms))
@@ -33,16 +36,22 @@ class Moment:
 
 @dataclass(frozen=True)
 class Query:
-    """name: where it stands."""
+    """name: where it stands. least_ms: the panel's smallest interval."""
 
     name: str
     text: str
+    least_ms: int = 0
 
 
 def panel_queries(dashboard: Json) -> Iterator[Query]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", []):
-            yield Query(f"{panel['title']} {target['refId']}", target["query"])
+            yield Query(f"{panel['title']} {target['refId']}", target["query"], _least_ms(panel))
+
+
+def _least_ms(panel: Json) -> int:
+    found = panel.get("interval", "0s")
+    return int(found[:-1]) * {"s": 1000, "m": 60_000, "h": 3_600_000}[found[-1]]
 
 
 def annotation_queries(dashboard: Json) -> Iterator[Query]:
@@ -70,7 +79,7 @@ def variable_values(dashboard: Json, ask: Ask, moment: Moment) -> dict[str, list
     """
     values: dict[str, list[str]] = {}
     for one in dashboard["templating"]["list"]:
-        if one["type"] == "custom":
+        if one["type"] in ("custom", "textbox"):
             values[one["name"]] = [one["current"]["value"]]
         elif one["type"] == "query":
             rows = ask(expand(one["query"], values, moment))

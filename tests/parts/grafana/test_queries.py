@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ipsecmon.model import Direction
 from tests.parts.servers import InfluxServer
 
 from .lab import END_MS, INTERVAL_S, PARTS, START_MS, STEPS, sent_octets
+from .lab_months import FIRST_HOUR_MS, HOURS, hour_start_s, sent_in_hour
 from .queries import Moment, annotation_queries, expand, panel_queries, variable_values
 
 Json = dict[str, Any]
@@ -20,6 +22,7 @@ FOLDER = Path(__file__).parents[3] / "grafana" / "dashboards"
 DASHBOARDS = sorted(FOLDER.glob("*.json"))
 VPN = ("VPN-to-parent", "branch-berlin", "nat-t", "esp", "ike")
 MOMENT = Moment(START_MS, END_MS, INTERVAL_S * 1000)
+MONTHS = Moment(FIRST_HOUR_MS, END_MS, 3_600_000)
 
 
 @pytest.fixture(params=DASHBOARDS, ids=lambda path: path.stem)
@@ -28,19 +31,24 @@ def dashboard(request: pytest.FixtureRequest) -> Json:
     return found
 
 
+def moment_of(dashboard: Json) -> Moment:
+    return MONTHS if dashboard["uid"] == "ipsecmon-months" else MOMENT
+
+
 def empty_queries(dashboard: Json, influxd: InfluxServer, day: str) -> list[str]:
     """Where those stand that give no value."""
-    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    moment = moment_of(dashboard)
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
     empty = []
     for query in (*panel_queries(dashboard), *annotation_queries(dashboard)):
-        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        rows = influxd.rows(expand(query.text, values, moment.at_least(query.least_ms)), day)
         if not any(value is not None for row in rows for name, value in row.items() if name != "time"):
             empty.append(query.name)
     return empty
 
 
 def test_every_variable_has_values(dashboard: Json, influxd: InfluxServer, day: str) -> None:
-    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment_of(dashboard))
 
     assert [name for name, found in values.items() if found in ([], [""])] == []
 
@@ -69,11 +77,12 @@ def test_a_planted_fault_makes_a_query_empty(influxd: InfluxServer, day: str, go
 def test_the_events_of_annotations_end_at_a_whole_number_of_milliseconds(
     dashboard: Json, influxd: InfluxServer, day: str
 ) -> None:
-    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    moment = moment_of(dashboard)
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
     for query in annotation_queries(dashboard):
-        rows = influxd.rows(expand(query.text, values, MOMENT), day)
+        rows = influxd.rows(expand(query.text, values, moment), day)
         assert rows
-        assert all(row["text"] and START_MS < row["end_ms"] <= END_MS for row in rows)
+        assert all(row["text"] and moment.from_ms < row["end_ms"] <= moment.to_ms for row in rows)
 
 
 def test_with_an_empty_database_no_query_fails(dashboard: Json, influxd: InfluxServer, database: str) -> None:
@@ -83,13 +92,19 @@ def test_with_an_empty_database_no_query_fails(dashboard: Json, influxd: InfluxS
 
 
 def ask(
-    influxd: InfluxServer, day: str, name: str, panel_and_target: str, moment: Moment = MOMENT
+    influxd: InfluxServer,
+    day: str,
+    name: str,
+    panel_and_target: str,
+    moment: Moment = MOMENT,
+    **chosen: list[str],
 ) -> list[Json]:
-    """The rows that a target of a panel gets."""
+    """The rows that a target of a panel gets. chosen: of variables."""
     dashboard = json.loads((FOLDER / f"{name}.json").read_text())
     values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
-    (text,) = [one.text for one in panel_queries(dashboard) if one.name == panel_and_target]
-    return influxd.rows(expand(text, values, moment), day)
+    values.update(chosen)
+    (query,) = [one for one in panel_queries(dashboard) if one.name == panel_and_target]
+    return influxd.rows(expand(query.text, values, moment.at_least(query.least_ms)), day)
 
 
 def sent(parts: Iterable[str], days: int = 0) -> int:
@@ -116,14 +131,32 @@ def test_the_vpns_share_is_of_all_that_was_sent_on_the_line(influxd: InfluxServe
     assert vpn["time"] == line["time"], "one is divided by the other where their times are the same"
 
 
-def test_before_is_the_same_window_a_day_before(influxd: InfluxServer, day: str) -> None:
-    before = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now A")
+@pytest.mark.parametrize(("shift", "days_before"), [("1d", 1), ("7d", 7)])
+def test_before_is_the_same_window_a_day_or_a_week_before(
+    influxd: InfluxServer, day: str, shift: str, days_before: int
+) -> None:
+    title = "Mean rates in: ${shift:text} and now"
+    before = ask(influxd, day, "before-and-after", f"{title} A", shift=[shift])
     now = ask(influxd, day, "before-and-after", "Mean rates in: ${shift:text} and now B")
 
     seconds = (END_MS - START_MS) / 1000
-    for rows, days, column in ((before, 1, "before"), (now, 0, "now")):
+    for rows, days, column in ((before, days_before, "before"), (now, 0, "now")):
         rates = {row["part"]: row[column] for row in rows}
         assert rates == pytest.approx({name: 8 * sent([name], days) / seconds for name in PARTS})
+
+
+@pytest.mark.parametrize(("target", "shift", "days"), [("A", "1d", 0), ("C", "1d", 1), ("C", "7d", 7)])
+@pytest.mark.parametrize("bucket_s", [60, 300, 600])
+def test_now_and_before_enclose_as_many_bits_as_were_sent_in_the_same_buckets(
+    influxd: InfluxServer, day: str, target: str, shift: str, days: int, bucket_s: int
+) -> None:
+    moment = Moment(START_MS, END_MS - 1, bucket_s * 1000)
+    panel_and_target = f"Line in, now and ${{shift:text}} {target}"
+    rows = ask(influxd, day, "before-and-after", panel_and_target, moment, shift=[shift])
+
+    width_s = max(bucket_s, 300)
+    assert [row["time"] // 10**6 for row in rows] == list(range(START_MS, END_MS, width_s * 1000))
+    assert sum(row["sum"] for row in rows) * width_s == pytest.approx(8 * sent(VPN, days))
 
 
 def test_around_a_change_the_vpn_gains_what_the_web_loses(influxd: InfluxServer, day: str) -> None:
@@ -133,3 +166,38 @@ def test_around_a_change_the_vpn_gains_what_the_web_loses(influxd: InfluxServer,
 
     assert after["VPN-to-parent"] > before["VPN-to-parent"]
     assert after["web"] < before["web"]
+
+
+def sent_by_day(parts: Iterable[str], way: Direction, day_of: Callable[[int], int]) -> list[int]:
+    """Octets of each day. day_of: the number of the day, of seconds since 1970."""
+    days: Counter[int] = Counter()
+    for hour in range(HOURS):
+        days[day_of(hour_start_s(hour))] += sum(sent_in_hour(name, way, hour) for name in parts)
+    return [days[day] for day in sorted(days)]
+
+
+def in_berlin(second: int) -> int:
+    """Summer time ended at 2026-10-25 01:00 UTC."""
+    return (second + (7200 if second < 1_792_890_000 else 3600)) // 86_400
+
+
+@pytest.mark.parametrize(
+    ("zone", "day_of"), [("UTC", lambda second: second // 86_400), ("Europe/Berlin", in_berlin)]
+)
+def test_a_day_has_all_that_was_sent_in_it_in_the_chosen_time_zone(
+    influxd: InfluxServer, day: str, zone: str, day_of: Callable[[int], int]
+) -> None:
+    for direction, way in (("in", Direction.IN), ("out", Direction.OUT)):
+        rows = ask(influxd, day, "months", f"Line {direction}, octets a day A", MONTHS, zone=[zone])
+        assert [row["sum"] for row in rows] == sent_by_day(VPN, way, day_of)
+
+
+def test_the_busiest_hour_of_a_day_is_the_largest_of_its_rates(influxd: InfluxServer, day: str) -> None:
+    rows = ask(influxd, day, "months", "Line in: rates of each day's hours A", MONTHS)
+    rates = [
+        8 * sum(sent_in_hour(name, Direction.IN, hour) for name in PARTS) / 3600 for hour in range(HOURS)
+    ]
+    first = [hour_start_s(hour) // 86_400 for hour in range(HOURS)]
+    assert [row["max"] for row in rows] == pytest.approx(
+        [max(rate for rate, on in zip(rates, first) if on == each) for each in sorted(set(first))]
+    )

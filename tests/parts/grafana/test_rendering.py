@@ -14,9 +14,9 @@ from tests.parts.conftest import require
 from tests.parts.servers import InfluxServer, running
 
 from .browser import WITHIN_S, Browser
-from .lab import END_MS, START_MS
 from .node_project import built_page
 from .page_server import PageServer
+from .test_queries import moment_of
 
 ROOT = Path(__file__).parents[3]
 DASHBOARDS = ROOT / "grafana" / "dashboards"
@@ -46,7 +46,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def draw(browser: Browser, page: str, name: str, theme: str) -> Any:
     """What became of it; the picture is in PICTURES."""
     browser.resize(WIDTH, 900)
-    browser.open(f"{page}?dashboard={name}&theme={theme}&from={START_MS}&to={END_MS}")
+    shown = moment_of(json.loads((DASHBOARDS / f"{name}.json").read_text()))
+    browser.open(f"{page}?dashboard={name}&theme={theme}&from={shown.from_ms}&to={shown.to_ms}")
     deadline = time.monotonic() + WITHIN_S
     while browser.title() != "done":
         assert time.monotonic() < deadline, browser.value("return window.outcome")

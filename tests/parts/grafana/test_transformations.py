@@ -12,10 +12,11 @@ from ipsecmon.model import Direction
 from tests.parts.conftest import require
 from tests.parts.servers import InfluxServer
 
-from .lab import PARTS, STEPS, sent_octets
+from .lab import CAPACITY_BITS_PER_S, PARTS, STEPS, sent_octets
+from .lab_months import HOURS, hour_start_s, sent_in_hour
 from .node_project import built_transformer
 from .queries import expand, variable_values
-from .test_queries import DASHBOARDS, MOMENT, VPN
+from .test_queries import DASHBOARDS, VPN, moment_of
 from .test_rendering import columns_of
 
 Json = dict[str, Any]
@@ -47,10 +48,11 @@ def shown(influxd: InfluxServer, day: str) -> dict[tuple[str, int], dict[str, li
 
 def answers(panel: Json, dashboard: Json, influxd: InfluxServer, day: str) -> list[list[Json]]:
     """As a data source gets them, in milliseconds."""
-    values = variable_values(dashboard, lambda query: influxd.rows(query, day), MOMENT)
+    moment = moment_of(dashboard)
+    values = variable_values(dashboard, lambda query: influxd.rows(query, day), moment)
     found = []
     for target in panel["targets"]:
-        series = influxd.query(expand(target["query"], values, MOMENT), day)
+        series = influxd.query(expand(target["query"], values, moment), day)
         for one in series:
             one["values"] = [[row[0] // NS_PER_MS, *row[1:]] for row in one["values"]]
         found.append(series)
@@ -97,3 +99,35 @@ def test_a_change_is_after_less_before(shown: dict[tuple[str, int], dict[str, li
     for before, after, change in zip(table["Before"], table["After"], table["Change"]):
         assert change == pytest.approx(after - before)
     assert table["After"] == sorted(table["After"], reverse=True)
+
+
+def test_the_busiest_hours_are_those_with_the_highest_rates_of_the_line(
+    shown: dict[tuple[str, int], dict[str, list[Any]]],
+) -> None:
+    octets = {hour: sum(sent_in_hour(name, Direction.IN, hour) for name in PARTS) for hour in range(HOURS)}
+    busiest = sorted(octets, key=octets.__getitem__, reverse=True)[:10]
+    rates = [octets[hour] * 8 / 3600 for hour in busiest]
+
+    table = shown[panel_id("months", "Busiest hours, in")]
+    assert table["Hour"] == [hour_start_s(hour) * 1000 for hour in busiest]
+    assert table["Mean rate"] == pytest.approx(rates)
+    assert table["Of capacity"] == pytest.approx([rate / CAPACITY_BITS_PER_S for rate in rates])
+    assert shown[panel_id("months", "Busiest hour, in")]["used"] == pytest.approx(
+        [octets[hour] * 8 / 3600 / CAPACITY_BITS_PER_S for hour in range(HOURS)]
+    )
+
+
+def test_the_table_of_parts_has_the_sums_of_all_hours(
+    shown: dict[tuple[str, int], dict[str, list[Any]]],
+) -> None:
+    table = shown[panel_id("months", "Parts of the line, the whole range")]
+    sums = {
+        name: [
+            sum(sent_in_hour(name, way, hour) for hour in range(HOURS))
+            for way in (Direction.IN, Direction.OUT)
+        ]
+        for name in PARTS
+    }
+    rows = {part: [*ways] for part, *ways in zip(table["Part"], table["In"], table["Out"])}
+    assert rows == sums
+    assert table["Both"] == sorted((sum(both) for both in sums.values()), reverse=True)

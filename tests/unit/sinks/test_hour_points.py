@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipsecmon.model import Direction, How, ObservationPoint, PartIncrement, TunnelIncrement, TunnelKey
+from ipsecmon.model import (
+    Direction,
+    How,
+    LineCapacity,
+    ObservationPoint,
+    PartIncrement,
+    TunnelIncrement,
+    TunnelKey,
+)
 from ipsecmon.sinks.hour_points import HOUR_NUMBERS
 from ipsecmon.sinks.point import FieldValue, SeriesPoint
 from ipsecmon.sinks.points import points_of
@@ -49,6 +57,14 @@ def test_a_tunnel_has_its_sums_and_no_levels_and_no_peer() -> None:
     assert set(inner.fields) == set(HOUR_NUMBERS) and "sas" not in inner.fields
     assert (inner.fields["octets"], inner.fields["rekeys"], inner.fields["path_loss_packets"]) == (900, 2, 4)
     assert payload == SeriesPoint("tunnel_1h", {**where, "observed_at": "payload"}, {"octets": 720}, START_NS)
+
+
+def test_an_hour_tells_what_its_line_can_carry() -> None:
+    both = tuple(LineCapacity("T1", way, 1_544_000) for way in (Direction.IN, Direction.OUT))
+    found = [one for one in points_of(replace(HOUR, capacities=both)) if one.measurement == "line_1h"]
+    where = {"router": "hq-gw1", "line": "T1", "direction": "in"}
+    assert found[0] == SeriesPoint("line_1h", where, {"capacity_bits_per_s": 1_544_000}, START_NS)
+    assert [one.tags["direction"] for one in found] == ["in", "out"]
 
 
 def test_a_selection_holds_for_hours_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ipsecmon.model import (
+    Baseline,
     Batch,
     CounterKey,
     Direction,
@@ -19,7 +20,7 @@ from ipsecmon.model import (
 )
 from ipsecmon.sinks.point import SeriesPoint
 from ipsecmon.sinks.points import points_of
-from ipsecmon.sinks.selection import select
+from ipsecmon.sinks.selection import has_any, select
 
 from .samples import START_NS, VPN_IN, WEB_OUT, batch, increment
 
@@ -134,6 +135,22 @@ def test_parts_of_a_line_are_a_measurement_of_their_own_with_how_as_a_field() ->
     ]
     for one in found:
         assert not set(one.tags) & set(one.fields)
+
+
+def test_a_baseline_stands_at_the_time_that_it_is_compared_with() -> None:
+    web = PartIncrement("T1", "web", Direction.OUT, 1000, 10, How.COUNTED)
+    found = points_of(Batch("gw", 5, 6, (), baselines=(Baseline(86_400, "1d", (web,)),)))
+
+    tags = {"router": "gw", "line": "T1", "part": "web", "direction": "out", "shift": "1d"}
+    assert found == [SeriesPoint("baseline", tags, {"octets": 1000, "packets": 10, "how": "counted"}, 86_400)]
+
+
+def test_a_sink_of_some_counters_gets_the_baselines_of_these() -> None:
+    parts = tuple(PartIncrement("T1", name, Direction.IN, 1, 1, How.COUNTED) for name in ("web", "esp"))
+    told = Batch("gw", 5, 6, (), baselines=(Baseline(7, "1d", parts), Baseline(8, "7d", parts[1:])))
+
+    assert [one.tags["part"] for one in points_of(select(told, ("web",)))] == ["web"]
+    assert has_any(select(told, ("esp",))) and not has_any(select(told, ("mail",)))
 
 
 def test_shares_and_what_is_derived_have_no_meter_of_copies() -> None:

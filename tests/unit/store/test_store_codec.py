@@ -9,6 +9,7 @@ import pytest
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import (
+    Baseline,
     Batch,
     Direction,
     How,
@@ -152,7 +153,7 @@ PART = ["T1", "esp", "in", 1000, 10, "counted"]
         ["gw", 10, 20, [], [["nflog", "truncated"]]],
         ["gw", 10, 20, [], [["nflog", "truncated", "1"]]],
         ["gw", 10, 20, [], ["abc"]],
-        ["gw", 10, 20, [], [], [], [], [], [], [], [], [], [], []],
+        ["gw", 10, 20, [], [], [], [], [], [], [], [], [], [], [], []],
         ["gw", 10, 20, [], [], [], [], [], {}],
         ["gw", 10, 20, [], [], [], [], [], [LAYER[:-1]]],
         ["gw", 10, 20, [], [], [], [], [], [[*LAYER, 1]]],
@@ -191,6 +192,25 @@ def test_json_that_is_no_batch_is_refused(broken: object) -> None:
 def test_hostile_text_is_refused(hostile: str) -> None:
     with pytest.raises(DecodeError):
         decode_batch(hostile)
+
+
+BASELINE = [86400, "1d", [PART]]
+ESP_IN = PartIncrement("T1", "esp", Direction.IN, 1000, 10, How.COUNTED)
+
+
+def test_baselines_come_back_as_they_were() -> None:
+    text = json.dumps([*json.loads(TEXT), *([] for _ in range(8)), [BASELINE]], separators=(",", ":"))
+    assert decode_batch(text).baselines == (Baseline(86400, "1d", (ESP_IN,)),)
+    assert encode_batch(decode_batch(text)) == text
+
+
+@pytest.mark.parametrize(
+    "broken", [{}, BASELINE[:-1], [*BASELINE, 1], ["1", *BASELINE[1:]], [1, "1d", [PART[:-1]]]]
+)
+def test_a_broken_baseline_is_refused(broken: object) -> None:
+    document = [*json.loads(TEXT), *([] for _ in range(8)), [broken]]
+    with pytest.raises(DecodeError, match="batch breaks its form"):
+        decode_batch(json.dumps(document))
 
 
 QUEUE = QueueIncrement(QueueKey("wan0", "htb", "1:10", "1:1"), 1000, 10, drops=2, lends=4, backlog_packets=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ipsecmon.model import Batch, Direction, How, Increment, PartIncrement, TunnelIncrement
+from ipsecmon.model import Batch, Direction, How, Increment, LineCapacity, PartIncrement, TunnelIncrement
 from ipsecmon.store import Store, first_kept_ns, hour_batches, kept_batches
 from ipsecmon.store.hours import HOUR_NS
+from ipsecmon.store.schema import FILE
 from ipsecmon.store.spool import MAX_SPOOL_HOURS
 from tests.unit.store.store_cases import (
     DAY_S,
@@ -99,6 +102,28 @@ def test_an_hour_that_gets_more_after_a_step_of_the_clock_is_made_again_whole(tm
     assert _octets(again)["part web"] == _sums(range(12))["part web"] + 505
 
 
+def test_an_hour_has_the_capacity_that_the_config_said_last_in_it(tmp_path: Path) -> None:
+    def planned(number: int, bits_per_s: int) -> Batch:
+        return replace(_interval(number), capacities=(LineCapacity("T1", Direction.OUT, bits_per_s),))
+
+    planned_all = [planned(0, 1), planned(11, 2), planned(12, 3), replace(_interval(24), capacities=())]
+    with opened(tmp_path, interval_s=300) as store:
+        commit(store, *planned_all, _interval(36), sinks=("influxdb",))
+        again = list(hour_batches(tmp_path, T0_NS, T0_NS + DAY_S * NS))
+    found = _hours_in(tmp_path)
+    assert [[line.bits_per_s for line in one.capacities] for one in found] == [[2], [3], []]
+    assert [one.capacities for one in again] == [one.capacities for one in found]
+
+
+def test_hours_of_a_store_that_nobody_has_migrated_yet_have_no_capacity(tmp_path: Path) -> None:
+    with opened(tmp_path, interval_s=300) as store:
+        commit(store, *map(_interval, range(13)))
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.executescript("DROP TABLE line_hour; DROP TABLE part_bucket; PRAGMA user_version = 7")
+    (hour,) = hour_batches(tmp_path, T0_NS, T0_NS + DAY_S * NS)
+    assert _octets(hour) == _sums(range(12)) and hour.capacities == ()
+
+
 def test_an_hour_without_the_agent_is_none(tmp_path: Path) -> None:
     with opened(tmp_path, interval_s=300) as store:
         commit(store, _interval(0), _interval(40), _interval(60), sinks=("influxdb",))
@@ -138,7 +163,7 @@ def test_hours_of_a_range_come_from_history_again_but_for_the_one_that_runs(tmp_
 
 
 def test_intervals_are_kept_as_they_were_with_or_without_a_sink(tmp_path: Path) -> None:
-    batches = [_interval(number) for number in range(450)]
+    batches = [_interval(number) for number in range(270)]  # before the first baseline
     with opened(tmp_path, interval_s=300) as store, spool_of(tmp_path, "influxdb") as spool:
         commit(store, *batches[:10])
         commit(store, *batches[10:], sinks=("influxdb",))

@@ -5,7 +5,7 @@ import { GlobalStyles, PortalContainer } from '@grafana/ui';
 import { createRoot } from 'react-dom/client';
 
 import { CELL, Panel, type Outcome } from './panels';
-import { chosenVariables, put, shiftMs, type Variables } from './queries';
+import { chosenVariables } from './queries';
 
 const outcome: Outcome = { errors: [], drawn: [] };
 (window as any).outcome = outcome;
@@ -25,11 +25,6 @@ standardTransformersRegistry.setInit(() =>
 
 function rangeOf(from: number, to: number): TimeRange {
   return { from: dateTime(from), to: dateTime(to), raw: { from: dateTime(from), to: dateTime(to) } };
-}
-
-function shifted(range: TimeRange, panel: any, variables: Variables): TimeRange {
-  const ms = panel.timeShift ? shiftMs(put(panel.timeShift, variables)) : 0;
-  return rangeOf(range.from.valueOf() - ms, range.to.valueOf() - ms);
 }
 
 async function main() {
@@ -55,7 +50,7 @@ async function main() {
           <Panel
             key={panel.id}
             panel={panel}
-            range={shifted(range, panel, variables)}
+            range={range}
             variables={variables}
             theme={theme}
             outcome={outcome}

@@ -92,7 +92,7 @@ async function read(
 ): Promise<DataFrame[]> {
   let frames: DataFrame[] = [];
   for (const target of panel.targets ?? []) {
-    frames.push(...framesOf(await ask(expand(target.query, variables, range, width, '60s')), target));
+    frames.push(...framesOf(await ask(expand(target.query, variables, range, width, panel.interval ?? '60s')), target));
   }
   for (const step of panel.transformations ?? []) {
     if (!standardTransformersRegistry.getIfExists(step.id)) {

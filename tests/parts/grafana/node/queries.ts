@@ -15,8 +15,6 @@ export interface Variable {
 
 export type Variables = Record<string, Variable>;
 
-const SHIFTS_MS: Record<string, number> = { h: 3_600_000, d: 86_400_000 };
-
 export async function ask(query: string): Promise<Series[]> {
   const answer = await fetch('/query?' + new URLSearchParams({ q: query, epoch: 'ms' }));
   const document = await answer.json();
@@ -64,7 +62,7 @@ function regex(values: string[]): string {
 export async function chosenVariables(list: any[], range: TimeRange): Promise<Variables> {
   const chosen: Variables = {};
   for (const one of list) {
-    if (one.type === 'custom') {
+    if (one.type === 'custom' || one.type === 'textbox') {
       chosen[one.name] = { texts: [one.current.text], values: [one.current.value] };
     } else if (one.type === 'query') {
       const series = await ask(expand(one.query, chosen, range, 1000, '60s'));
@@ -74,8 +72,4 @@ export async function chosenVariables(list: any[], range: TimeRange): Promise<Va
     }
   }
   return chosen;
-}
-
-export function shiftMs(text: string): number {
-  return Number(text.slice(0, -1)) * SHIFTS_MS[text.slice(-1)];
 }
