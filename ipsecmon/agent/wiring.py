@@ -101,12 +101,12 @@ class Wired:
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queues = QueueMeter(self.tc, self._line_interfaces, self.journal, self.counts, self.clock)
+        self.queues = QueueMeter(self.tc, self._line_names, self.journal, self.counts, self.clock)
         self.rule_watch = RuleWatch(self.journal, self.store)
 
-    def _line_interfaces(self) -> Sequence[str]:
-        """Of the plan as it is now: a reload changes it."""
-        return self.plan.interfaces
+    def _line_names(self) -> Mapping[str, str]:
+        """By interface, as they are now: a reload changes them."""
+        return {name: line.name for line in self.config.lines for name in line.interfaces}
 
     @property
     def foreign(self) -> Optional[ForeignCounterSource]:

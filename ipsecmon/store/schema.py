@@ -19,7 +19,7 @@ tunnel_cover    one row: what tunnel_total covers, and the interval that was com
 layer_total sums at each layer inside tunnels, by interface or road warrior; as last_*, of the newest
             interval that had it, [start_ns, end_ns), what did not pass before it
 xfrm_error  packets dropped since the table was made, by the kernel's names
-queue       names of qdiscs and classes
+queue       names of qdiscs and classes; the line whose packets each got last, and which of them
 queue_history  what happened in one of them in one span; of those in which anything did
 queue_reading  what each of them said last, its numbers as JSON
 event       what changed on this router; is_told: a batch for the sinks has it
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 FILE = "ipsecmon.sqlite"
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 BUSY_TIMEOUT_S = 5.0
 WAL_LEFT_OCTETS = 16 * 2**20  # what a WAL is cut to when it begins anew; wal.py bounds it before
 BATCH_OVERHEAD_OCTETS = 100  # of a row in payload, and of one delivery with its index
@@ -203,6 +203,10 @@ _STEPS = {
         "CREATE TABLE part_hour (hour_ns INTEGER NOT NULL, line TEXT NOT NULL, part TEXT NOT NULL,"
         f" direction TEXT NOT NULL, {_integers('octets', 'packets', 'how')},"
         " PRIMARY KEY (hour_ns, line, part, direction)) WITHOUT ROWID",
+    ),
+    8: (
+        "ALTER TABLE queue ADD COLUMN line TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE queue ADD COLUMN direction TEXT NOT NULL DEFAULT 'unknown'",
     ),
 }
 

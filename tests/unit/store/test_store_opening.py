@@ -110,7 +110,7 @@ def test_a_longer_pid_of_an_earlier_agent_is_not_told(tmp_path: Path) -> None:
 def test_the_folder_is_free_after_stop_and_after_a_failed_start(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
-    _sql(tmp_path / "ipsecmon.sqlite", "PRAGMA user_version = 8")
+    _sql(tmp_path / "ipsecmon.sqlite", "PRAGMA user_version = 9")
     assert "newer" in _fails_to_start(tmp_path)
     assert "newer" in _fails_to_start(tmp_path)
 
@@ -119,12 +119,12 @@ def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "ipsecmon.sqlite"
     with opened(tmp_path):
         pass
-    _sql(file, "PRAGMA user_version = 8")
+    _sql(file, "PRAGMA user_version = 9")
     content = file.read_bytes()
     with pytest.raises(NewerStore) as caught:
         Store(tmp_path, 10, RETENTION_S).start(moment(0))
     assert str(caught.value) == (
-        f"store {file} was written by a newer ipsecmon (schema 8, this one knows 7):"
+        f"store {file} was written by a newer ipsecmon (schema 9, this one knows 8):"
         " install that version or move the file away"
     )
     assert file.read_bytes() == content

@@ -103,8 +103,8 @@ def test_a_store_that_was_just_begun_is_missing_too(tmp_path: Path) -> None:
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "ipsecmon.sqlite")) as connection:
-        connection.execute("PRAGMA user_version = 8")
-    with pytest.raises(NewerStore, match="schema 8, this one knows 7"):
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(NewerStore, match="schema 9, this one knows 8"):
         report(tmp_path, START_NS, END_NS)
 
 
