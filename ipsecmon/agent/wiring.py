@@ -129,9 +129,12 @@ class Wired:
         kinds = [entry.kind for entry in config.sinks]
         running = {(one.name, one.told): one for one in self.outlets}
         return [
-            running.get((name, one)) or _outlet(name, one, entry, self.folder, self.counts)
+            running.get((name, one)) or _outlet(name, one, entry, self._spool(name), self.counts)
             for name, one, entry in zip(name_sinks(list(zip(kinds, told)), before), told, config.sinks)
         ]
+
+    def _spool(self, sink: str) -> Spool:
+        return Spool(self.folder, sink, self.store.turns)
 
     def interfaces_of(self, plan: Plan) -> InterfaceSource:
         """Those of a plan, opened; ours if they are the same. Raises SourceError if one is not there."""
@@ -271,8 +274,8 @@ def _told(entry: SinkEntry) -> str:
     return hashlib.sha256(f"{entry.kind} {entry.settings.model_dump_json()}".encode()).hexdigest()[:16]
 
 
-def _outlet(name: str, told: str, entry: SinkEntry, folder: Path, counts: Counters) -> Outlet:
+def _outlet(name: str, told: str, entry: SinkEntry, spool: Spool, counts: Counters) -> Outlet:
     sink = SINKS[entry.kind].build(entry.settings)
     counters = getattr(entry.settings, "counters", None)
-    delivery = Delivery(name, sink, Spool(folder, name), counters=counters, counts=counts)
+    delivery = Delivery(name, sink, spool, counters=counters, counts=counts)
     return Outlet(name, told, sink, delivery)
