@@ -38,7 +38,7 @@ from ipsecmon.wire.tc import (
 )
 from ipsecmon.wire.tc_stats import TcStats
 
-__all__ = ["MAX_IFBS", "RootQueue", "TcNews", "TcSource", "TcState"]
+__all__ = ["MAX_IFBS", "IngressQueue", "RootQueue", "TcNews", "TcSource", "TcState"]
 
 MAX_IFBS = 8  # that one line's ingress is redirected to
 MAX_FILTER_PARENTS = 64  # qdiscs and classes that are asked for their filters
@@ -60,9 +60,20 @@ class RootQueue(NamedTuple):
     backlog_packets: int
 
 
+class IngressQueue(NamedTuple):
+    """What stands between an interface and the rules: its ingress qdisc, and the roots of the ifb devices
+    that this leads to. life: which these are. drops, backlog_*: of all of them.
+    """
+
+    life: str = ""
+    drops: int = 0
+    backlog_octets: int = 0
+    backlog_packets: int = 0
+
+
 @dataclass(frozen=True)
 class TcState:
-    """interfaces: those that are there, with the ifb devices. roots: by interface.
+    """interfaces: those that are there, with the ifb devices. roots, ingress: by interface.
 
     origins: of each ifb device, the interfaces whose ingress leads to it.
     """
@@ -71,6 +82,7 @@ class TcState:
     interfaces: Sequence[str]
     roots: Mapping[str, RootQueue]
     origins: Mapping[str, Collection[str]] = field(default_factory=dict)
+    ingress: Mapping[str, IngressQueue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,7 +183,23 @@ class TcSource:
             if one.what is What.QDISC and one.parent == ROOT and one.stats
         }
         readings = [reading for one in objects if (reading := self._reading(one)) is not None]
-        return TcState(readings, list(indices), roots, self._origins)
+        ingress = {name: self._ingress(name, objects) for name in names}
+        return TcState(readings, list(indices), roots, self._origins, ingress)
+
+    def _ingress(self, name: str, objects: Sequence[TcObject]) -> IngressQueue:
+        """A policer drops at the ingress qdisc, a shaper at the root of an ifb."""
+        stands = {origin: ROOT for origin, fed in self._origins.items() if name in fed}
+        stands[name] = CLSACT
+        found = IngressQueue()
+        for one in objects:
+            if one.what is What.QDISC and one.stats and stands.get(self._names[one.ifindex]) == one.parent:
+                found = IngressQueue(
+                    f"{found.life}/{one.ifindex}.{one.kind}.{one.handle:x}",
+                    found.drops + one.stats.drops,
+                    found.backlog_octets + one.stats.backlog_octets,
+                    found.backlog_packets + one.stats.backlog_packets,
+                )
+        return found
 
     def _objects(self, indices: Mapping[str, int]) -> list[TcObject]:
         """Qdiscs of these interfaces, and classes where there are any that count."""
