@@ -69,6 +69,7 @@ def test_an_event_stands_at_its_own_time_with_its_end_in_milliseconds() -> None:
 def test_a_selection_takes_queues_and_events_by_their_interface() -> None:
     chosen = select(BATCH, ["wan0"])
     assert (chosen.queues, chosen.events) == (BATCH.queues, (CHANGED,))
+    assert select(BATCH, ["T1"]).queues == BATCH.queues  # those of an ifb have no other name in a config
     assert has_any(chosen)
     assert not has_any(select(BATCH, ["web elsewhere"]))
 
