@@ -12,6 +12,7 @@ import enum
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Optional, Protocol
 
+from ipsecmon.direction import Direction
 from ipsecmon.qos import Event, QueueIncrement
 
 __all__ = [
@@ -51,14 +52,6 @@ __all__ = [
 
 UNNAMED = "unnamed"  # the tunnel of every SA that no counter of the config takes
 OTHER_PEERS, UNKNOWN_PEER = "others", "unknown"
-
-
-class Direction(str, enum.Enum):
-    """Relative to this router. UNKNOWN is shown, never guessed away."""
-
-    IN = "in"
-    OUT = "out"
-    UNKNOWN = "unknown"
 
 
 class ObservationPoint(str, enum.Enum):

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Optional
 
+from ipsecmon.direction import Direction
+
 __all__ = [
     "MAX_EVENT_TEXT",
+    "NOWHERE",
     "QUEUE_CUMULATIVE",
     "QUEUE_EXTRAS",
     "QUEUE_LEVELS",
@@ -21,6 +24,7 @@ __all__ = [
     "QueueConfig",
     "QueueIncrement",
     "QueueKey",
+    "QueuePlace",
     "QueueReading",
     "event_text",
 ]
@@ -35,6 +39,19 @@ class QueueKey(NamedTuple):
     kind: str
     handle: str
     parent: str
+
+
+class QueuePlace(NamedTuple):
+    """The line whose packets it gets, empty where it is not those of one line, and which of them.
+
+    IN: of an ifb that the line's ingress is redirected to, too.
+    """
+
+    line: str = ""
+    direction: Direction = Direction.UNKNOWN
+
+
+NOWHERE = QueuePlace()
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class QueueIncrement:
     borrows: Optional[int] = None
     backlog_octets: int = 0
     backlog_packets: int = 0
+    place: QueuePlace = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -83,9 +101,8 @@ class QueueReading:
 QUEUE_CUMULATIVE = ("octets", "packets", "drops", "overlimits", "requeues")
 QUEUE_LEVELS = ("backlog_octets", "backlog_packets")
 QUEUE_EXTRAS = ("ecn_marks", "new_flows", "memory_drops", "lends", "borrows")
-QUEUE_SUMS = tuple(
-    one.name for one in fields(QueueIncrement) if one.name not in ("key", *QUEUE_EXTRAS, *QUEUE_LEVELS)
-)
+_NOT_SUMS = ("key", "place", *QUEUE_EXTRAS, *QUEUE_LEVELS)
+QUEUE_SUMS = tuple(one.name for one in fields(QueueIncrement) if one.name not in _NOT_SUMS)
 
 
 class QueueConfig(NamedTuple):

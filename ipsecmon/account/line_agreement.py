@@ -28,6 +28,7 @@ Said = Mapping[ObservationPoint, Volume]
 _WAYS = (Direction.IN, Direction.OUT)
 _NIC, _WIRE = ObservationPoint.NIC, ObservationPoint.WIRE
 _SKEW = ObservationPoint.READ_SKEW
+_DROPS, _BEFORE = ObservationPoint.QDISC_DROPS, ObservationPoint.DROPPED_BEFORE_RULES
 _OF_THE_MACHINE = ObservationPoint.FRAGMENT_HEADERS  # IPv4's are, so every interface says the same
 _LARGEST = 1500  # octets of a packet that falls between two readings, unless the mean is larger
 _REASONS = {
@@ -49,13 +50,18 @@ class Outside(NamedTuple):
 
 
 def outside_of(interfaces: Sequence[str], way: Direction, volumes: Mapping[CounterKey, Volume]) -> Outside:
-    """The sum over interfaces; of link headers, over as many frames as they are known of."""
+    """The sum over interfaces; of link headers, over as many frames as they are known of.
+
+    What queues drop inbound never came to the rules: it is told as all else that did not.
+    """
     nic = summed(volumes.get(CounterKey(name, way, _NIC), Volume()) for name in interfaces)
     said: dict[ObservationPoint, Volume] = {}
     for point in LINE_TERMS:
         there = [volumes[key] for name in interfaces if (key := CounterKey(name, way, point)) in volumes]
         if there:
             said[point] = max(there) if point is _OF_THE_MACHINE else summed(there)
+    if way is Direction.IN and _DROPS in said:
+        said[_BEFORE] = summed([said.pop(_DROPS), said.get(_BEFORE, Volume())])
     return Outside(nic, said)
 
 

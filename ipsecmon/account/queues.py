@@ -9,17 +9,35 @@ What a queue said with its end is booked; what ended with the qdisc above it had
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from ipsecmon.account.deltas import delta
-from ipsecmon.qos import QueueIncrement, QueueKey, QueueReading
+from ipsecmon.model import Direction
+from ipsecmon.qos import NOWHERE, QueueIncrement, QueueKey, QueuePlace, QueueReading
 
-__all__ = ["MAX_OPEN", "MAX_QUEUES", "QueueBooks"]
+__all__ = ["MAX_OPEN", "MAX_QUEUES", "QueueBooks", "place_of", "way_on_line"]
 
 MAX_QUEUES = 256  # of all interfaces: a NIC's 64 transmit queues, and an HTB tree with a class a customer
 MAX_OPEN = 4 * MAX_QUEUES  # while the store refuses; what is made anew all the time has ever new names
 _BRIDGED = ("octets", "packets", "drops")
 _BITS = {"octets": 64, "packets": 64}  # of other numbers 32
+_WAYS = {"ingress": Direction.IN, "clsact": Direction.UNKNOWN}  # clsact counts both in one number
+
+
+def way_on_line(kind: str) -> Direction:
+    """Which packets a queue of this kind gets on the line's own interface."""
+    return _WAYS.get(kind, Direction.OUT)
+
+
+def place_of(key: QueueKey, lines: Mapping[str, str], origins: Mapping[str, Collection[str]]) -> QueuePlace:
+    """lines: by interface. origins: of each ifb, the interfaces whose ingress leads to it."""
+    if key.interface in lines:
+        return QueuePlace(lines[key.interface], way_on_line(key.kind))
+    fed = {lines[name] for name in origins.get(key.interface, ()) if name in lines}
+    if not fed:
+        return NOWHERE
+    return QueuePlace(fed.pop() if len(fed) == 1 else "", Direction.IN)
 
 
 class QueueBooks:
@@ -84,7 +102,7 @@ class QueueBooks:
     def _increment(self, key: QueueKey) -> QueueIncrement:
         sums = self._open.get(key, Counter())
         level = self._levels.get(key)
-        numbers = {**dict.fromkeys(level.numbers if level else (), 0), **sums}
+        numbers: dict[str, Any] = {**dict.fromkeys(level.numbers if level else (), 0), **sums}
         if level is None:
             return QueueIncrement(key, **numbers)
         return QueueIncrement(

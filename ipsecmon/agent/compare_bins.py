@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ipsecmon.account.pairing import WEEK_S, Window
 from ipsecmon.model import NOT_BY_RULES, CounterKey, Direction, ObservationPoint
-from ipsecmon.qos import QueueKey
+from ipsecmon.qos import QueueKey, QueuePlace
 from ipsecmon.store import Happened, Timeline
 
 __all__ = ["Bins", "Floats", "Volumes", "as_bins", "step_of", "week_seconds"]
@@ -47,6 +47,7 @@ class Bins(NamedTuple):
     counters: Mapping[CounterKey, Volumes]
     tunnels: Mapping[tuple[str, Direction], Volumes]
     queues: Mapping[QueueKey, Volumes]
+    places: Mapping[QueueKey, QueuePlace]
     gone: int
     bridged_octets: int
     end_ns: int
@@ -83,6 +84,7 @@ def as_bins(found: Timeline, step_s: float) -> Bins:
         {key: _volumes(rows, place, len(start_ns), _is_steady(key)) for key, rows in found.counters.items()},
         {key: _volumes(rows, place, len(start_ns), False) for key, rows in found.tunnels.items()},
         {key: _volumes(rows, place, len(start_ns), False) for key, rows in found.queues.items()},
+        found.places,
         int(gone.sum()),
         sum(one.bridged_octets for one in wire),
         int(spans[:, 1].max(initial=0)),

@@ -15,24 +15,23 @@ import numpy as np
 from ipsecmon.account.line_agreement import outside_of
 from ipsecmon.account.line_parts import sharers
 from ipsecmon.account.partition import Volume
-from ipsecmon.account.queue_shares import Carried, Leaf, Offered, Surety, carry
+from ipsecmon.account.queue_shares import Carried, Offered, Surety, carry
 from ipsecmon.agent.compare_bins import Bins, Floats, Volumes
+from ipsecmon.agent.compare_queues import leaves_of, queues_of
 from ipsecmon.agent.line import parts_on
 from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, bare_name
-from ipsecmon.qos import QueueKey
 
 __all__ = ["Kind", "Numbers", "RowKey", "Surety", "rows_of"]
 
 _BUILT_IN_VPN = frozenset({"esp", "nat-t", "ah", "ike"})  # IPsec's, whoever uses it
-_FAIR = frozenset({"fq_codel", "fq_pie", "fq", "sfq", "cake", "drr", "qfq", "choke"})  # treat flows apart
 _WAYS = (Direction.IN, Direction.OUT)
 _WIRE, _INNER, _DERIVED = ObservationPoint.WIRE, ObservationPoint.INNER, ObservationPoint.DERIVED
 
 
 class Kind(str, enum.Enum):
     """VPN and OTHER are the line; PARTs are, too. TUNNEL, INSIDE: in the parts already. QUEUE: the line once
-    more, with link headers.
+    more, with link headers; inbound behind an ifb, and what IPsec decrypts twice where both pass it.
     """
 
     LINE = "line"
@@ -100,14 +99,9 @@ def _line(config: Config, line: Line, way: Direction, bins: Bins) -> Iterator[tu
     for key, names in groups.items():
         if names:
             yield key, _grouped(key, [parts[name] for name in names], names, behind)
-    for queue, volumes in bins.queues.items() if way is Direction.OUT else ():
-        if queue.interface in line.interfaces:
-            name = f"{queue.kind} {queue.handle}"
-            packets = volumes.packets + volumes.lost
-            yield (
-                RowKey(line.name, way, Kind.QUEUE, name),
-                Numbers(volumes.octets, packets, missing=volumes.lost),
-            )
+    for name, volumes in queues_of(line, way, bins).items():
+        packets = volumes.packets + volumes.lost
+        yield RowKey(line.name, way, Kind.QUEUE, name), Numbers(volumes.octets, packets, missing=volumes.lost)
 
 
 def _grouped(key: RowKey, parts: list[Offered], names: tuple[str, ...], behind: Optional[_Behind]) -> Numbers:
@@ -201,35 +195,7 @@ def _behind_queue(line: Line, way: Direction, parts: Mapping[str, Offered], bins
     keys = [CounterKey(name, way, ObservationPoint.QDISC_DROPS) for name in line.interfaces]
     none = np.zeros(len(left))
     drops = none + _sum([none, *(bins.counters[key].packets for key in keys if key in bins.counters)])
-    return _Behind(carry(_known(parts), left, drops, _leaves(line, header, bins)), drops)
-
-
-def _leaves(line: Line, header: float, bins: Bins) -> list[Leaf]:
-    return [
-        Leaf(one.octets - header * one.packets, one.packets, one.lost, _is_fair(key, bins.queues))
-        for key, one in bins.queues.items()
-        if key.interface in line.interfaces and _is_leaf(key, bins.queues)
-    ]
-
-
-def _is_leaf(key: QueueKey, queues: Collection[QueueKey]) -> bool:
-    """The lowest class, or where there is none the qdisc: a class tells all of what is below it."""
-    major, _, minor = key.handle.partition(":")
-    below = [one for one in queues if one.interface == key.interface and one != key and _is_class(one)]
-    if minor:
-        return key.kind not in _FAIR and all(one.parent != key.handle for one in below)
-    is_root = key.parent == "root"
-    return is_root and not any(one.kind not in _FAIR and one.handle.startswith(f"{major}:") for one in below)
-
-
-def _is_fair(key: QueueKey, queues: Collection[QueueKey]) -> bool:
-    """It, or the qdisc below it, keeps flows apart."""
-    own = [one for one in queues if one.interface == key.interface and key.handle in (one.handle, one.parent)]
-    return any(one.kind in _FAIR for one in own)
-
-
-def _is_class(key: QueueKey) -> bool:
-    return bool(key.handle.partition(":")[2])
+    return _Behind(carry(_known(parts), left, drops, leaves_of(line, header, bins)), drops)
 
 
 def _known(parts: Mapping[str, Offered]) -> dict[str, Offered]:

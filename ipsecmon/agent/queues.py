@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional, Protocol
 
-from ipsecmon.account.queues import QueueBooks
+from ipsecmon.account.queues import QueueBooks, place_of
 from ipsecmon.account.tc_changes import differences, sentence
 from ipsecmon.agent.hour_limit import HourLimit
 from ipsecmon.agent.journal import Journal
@@ -39,6 +40,8 @@ class _State(Protocol):
     def readings(self) -> Sequence[QueueReading]: ...
     @property
     def interfaces(self) -> Sequence[str]: ...
+    @property
+    def origins(self) -> Mapping[str, Collection[str]]: ...
 
 
 class _News(Protocol):
@@ -69,22 +72,23 @@ class _Memory(Protocol):
 
 
 class QueueMeter:
-    """names: of the line's interfaces, asked for each time. start() once; read() in each round."""
+    """lines: their names by interface, asked for each time. start() once; read() in each round."""
 
     def __init__(
         self,
         source: _Source,
-        names: Callable[[], Sequence[str]],
+        lines: Callable[[], Mapping[str, str]],
         journal: Journal,
         counts: Counters,
         clock: Clock,
     ) -> None:
         self._source = source
-        self._names = names
+        self._lines = lines
         self._journal = journal
         self._counts = counts
         self._clock = clock
         self._books = QueueBooks()
+        self._origins: dict[str, Collection[str]] = {}  # also of what has gone since close()
         self._memory: Optional[_Memory] = None
         self._remembered = ""
         self._configured: dict[str, list[QueueConfig]] = {}
@@ -105,7 +109,7 @@ class QueueMeter:
 
     def follow(self) -> None:
         """The line may have other interfaces now: a new one is compared from here on."""
-        if not set(self._names()) <= set(self._configured):
+        if not set(self._lines()) <= set(self._configured):
             self._look(self._clock.now().wall_ns)
 
     def hear(self) -> None:
@@ -122,13 +126,17 @@ class QueueMeter:
             self._book_unseen(sum(self._books.end(final) for final in ends))
             return
         self._trouble = ""
+        self._origins.update(state.origins)
         self._book_unseen(self._books.poll(state.readings, state.interfaces, ends))
         if self._books.beyond:
             self._counts.add("tc", "queues-beyond", self._books.beyond)
 
     def increments(self) -> tuple[QueueIncrement, ...]:
         """Since the last close()."""
-        return self._books.increments()
+        lines = self._lines()
+        return tuple(
+            replace(one, place=place_of(one.key, lines, self._origins)) for one in self._books.increments()
+        )
 
     def readings(self) -> list[QueueReading]:
         return self._books.readings()
@@ -136,6 +144,7 @@ class QueueMeter:
     def close(self) -> None:
         """The store has them."""
         self._books.close()
+        self._origins = dict(self._source.last.origins) if self._source.last else {}
 
     def _take_news(self) -> Sequence[QueueReading]:
         try:
@@ -164,7 +173,7 @@ class QueueMeter:
     def _look(self, at_ns: Optional[int], is_old: bool = False) -> None:
         """An interface that is not there, or is new to us, tells nothing."""
         try:
-            found = self._source.configuration(self._names())
+            found = self._source.configuration(list(self._lines()))
         except SourceError as error:
             self._complain(str(error))
             return

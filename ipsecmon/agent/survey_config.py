@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*|\d+\.\d+\.\d+\.\d+(/\d+)?")
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 _TUNNELS_TO_COME = {
-    "xfrm": "an xfrm interface (if_id {number}); its IPsec is counted by peer, by interface not yet",
+    "xfrm": "an xfrm interface (if_id {number}); {told}",
     "vti": "a VTI to {far_end}; its IPsec is counted by peer, by interface not yet",
     "vti6": "a VTI to {far_end}; its IPsec is counted by peer, by interface not yet",
     "ppp": "a PPP session; one of L2TP in IPsec is counted with it, and apart with inside: l2tp",
@@ -35,6 +35,9 @@ _TUNNELS_TO_COME = {
 _ANY_TUNNEL = "a tunnel ({kind}) to {far_end}; what is inside it is not yet told apart"
 _GRE_IN_IPSEC = "GRE to {far_end} in the IPsec of {name}: counted with it, and layer by layer"
 _LAYERED = ("gre", "gretap", "ip6gre", "ip6gretap")
+_XFRM_OF_ONE = "its IPsec is that of {}: counted with it, and layer by layer"
+_XFRM_OF_SEVERAL = "its IPsec is that of {} together: counted with each, layer by layer with none"
+_XFRM = "no IPsec of a fixed peer was seen for it"
 _GRE = "GRE to {far_end}, for which no IPsec was seen: in the built-in part `gre` on the line"
 
 
@@ -99,7 +102,7 @@ def _counters(found: Survey) -> Iterator[str]:
     shown = found.tunnels[:MAX_TUNNELS]
     for tunnel in shown:
         yield from _tunnel(tunnel)
-        yield from _inside(tunnel, found.links)
+        yield from _inside(tunnel, found)
     if len(found.tunnels) > len(shown):
         yield f"  # {len(found.tunnels) - len(shown)} more peers are left out: they count as esp and nat-t"
     if not shown:
@@ -134,10 +137,20 @@ def _tunnel(tunnel: Tunnel) -> Iterator[str]:
     yield f"  {mark}  ipsec: {{peer: {_scalar(tunnel.peer)}}}" + (f"   # {note}" if note else "")
 
 
-def _inside(tunnel: Tunnel, links: Iterable[Link]) -> Iterator[str]:
-    inside = [link.name for link in links if link.kind in _LAYERED and link.far_end in tunnel.addresses]
-    if inside:
-        yield f"  {'' if tunnel.can_start else '# '}  inside: gre   # {_listed(inside)}: layer by layer"
+def _inside(tunnel: Tunnel, found: Survey) -> Iterator[str]:
+    """One kind may be said; what else there is stands as a comment."""
+    gre = [link.name for link in found.links if link.kind in _LAYERED and link.far_end in tunnel.addresses]
+    xfrm = [link.name for link in found.links if _tunnels_of(link, found.tunnels) == [tunnel]]
+    mark, instead = "" if tunnel.can_start else "# ", ""
+    for kind, names in (("gre", gre), ("xfrm", xfrm)):
+        if names:
+            yield f"  {mark}  inside: {kind}   # {_listed(names)}: layer by layer{instead}"
+            mark, instead = "# ", ", instead"
+
+
+def _tunnels_of(link: Link, tunnels: Iterable[Tunnel]) -> list[Tunnel]:
+    """Whose SAs or policies name this xfrm interface."""
+    return [tunnel for tunnel in tunnels if link.if_id and link.if_id in tunnel.if_ids]
 
 
 def _road_warriors(found: Survey) -> Iterator[str]:
@@ -166,10 +179,17 @@ def _interfaces(found: Survey) -> Iterator[str]:
         gre = _GRE_IN_IPSEC if inside else _GRE
         words = gre if link.kind in GRE_KINDS else _TUNNELS_TO_COME.get(link.kind, _ANY_TUNNEL)
         far_end, name = link.far_end or "anywhere", "".join(inside[:1])
-        text = words.format(kind=link.kind, far_end=far_end, number=link.number, name=name)
+        told = _told_of_xfrm(link, found.tunnels)
+        text = words.format(kind=link.kind, far_end=far_end, number=link.number, name=name, told=told)
         yield f"# - {_comment(link.name)}: {_comment(text)}"
     if len(found.links) > MAX_LISTED:
         yield f"# - and {len(found.links) - MAX_LISTED} more"
+
+
+def _told_of_xfrm(link: Link, tunnels: Iterable[Tunnel]) -> str:
+    names = [tunnel.name for tunnel in _tunnels_of(link, tunnels)]
+    words = _XFRM if not names else _XFRM_OF_ONE if len(names) == 1 else _XFRM_OF_SEVERAL
+    return words.format(_listed(names))
 
 
 def _rest(found: Survey) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ GRE_KINDS = ("gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan")
 TUNNEL_KINDS = (*GRE_KINDS, "xfrm", "vti", "vti6", "ipip", "sit", "ip6tnl", "wireguard", "tun")
 _LEADS_NOWHERE = ("unreachable", "blackhole", "prohibit", "throw")
 _PLAIN_RULE = frozenset(("priority", "src", "table", "protocol"))  # a rule of these only takes any packet
+_IF_ID = re.compile(r"0x[0-9a-f]{1,8}|[1-9]\d{0,9}")
 _ANYWHERE = ("", "any", "::", "0.0.0.0")  # how ip writes a tunnel without a far end
 
 
@@ -39,6 +41,11 @@ class Link:
     lower: str = ""
     far_end: str = ""
     number: str = ""
+
+    @property
+    def if_id(self) -> int:
+        """Of an xfrm interface; 0 for any other."""
+        return int(self.number, 0) if self.kind == "xfrm" and _IF_ID.fullmatch(self.number) else 0
 
 
 def read_links(links: str, addresses: str) -> tuple[Link, ...]:

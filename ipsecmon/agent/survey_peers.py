@@ -23,8 +23,8 @@ class Tunnel:
     """IPsec with one fixed peer, under a name that a counter may have.
 
     also: further connections with that peer. can_start: its address is known now. addresses: the peer's.
-    near_ends: our addresses that its SAs and policies name. other_line: the way out that they are on,
-    where that is not the line.
+    near_ends: our addresses that its SAs and policies name. if_ids: the xfrm interfaces that they name.
+    other_line: the way out that they are on, where that is not the line.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Tunnel:
     can_start: bool = True
     addresses: tuple[str, ...] = ()
     near_ends: tuple[str, ...] = ()
+    if_ids: tuple[int, ...] = ()
     other_line: str = ""
 
 
@@ -96,6 +97,7 @@ class _Tunnels:
             has_sas=tunnel.has_sas or sighting.has_sas,
             in_udp=tunnel.in_udp or sighting.in_udp,
             near_ends=tuple(dict.fromkeys((*tunnel.near_ends, *sighting.near_ends))),
+            if_ids=tuple(dict.fromkeys((*tunnel.if_ids, *sighting.if_ids))),
         )
 
 
@@ -114,6 +116,7 @@ def _by_address(sightings: Iterable[Sighting]) -> list[Sighting]:
             before.in_udp or one.in_udp,
             tuple(dict.fromkeys((*before.near_ends, *one.near_ends))),
             all(told) if told else None,
+            tuple(dict.fromkeys((*before.if_ids, *one.if_ids))),
         )
     return sorted(found.values(), key=lambda one: (":" in one.address, ip_address(one.address).packed))
 

@@ -18,6 +18,7 @@ _RECORD = re.compile(r"^(?=src )", re.MULTILINE)
 _ENDS = re.compile(r"src ([0-9A-Fa-f.:]+)(?:/(\d+))? dst ([0-9A-Fa-f.:]+)(?:/(\d+))?")
 _TEMPLATE = re.compile(r"tmpl src ([0-9A-Fa-f.:]+) dst ([0-9A-Fa-f.:]+)\s+proto (?:esp|ah)\b")
 _L2TP_SERVER = re.compile(r"src .* proto (?:udp|17)\b.* sport 1701\b")
+_IF_ID = re.compile(r"^\s+if_id (0x[0-9a-f]+)\b", re.MULTILINE)
 _KEYED = re.compile(r"^\s+proto (?:esp|ah)\b", re.MULTILINE)
 
 
@@ -26,6 +27,7 @@ class Sighting:
     """A far end. has_sas: keyed now, not only wanted by a policy. in_udp: its ESP goes in UDP (NAT-T).
 
     near_ends: our addresses. is_l2tp: for L2TP alone, with us as the server; None where that is not said.
+    if_ids: of the xfrm interfaces whose packets it takes.
     """
 
     address: str
@@ -33,6 +35,7 @@ class Sighting:
     in_udp: bool = False
     near_ends: tuple[str, ...] = ()
     is_l2tp: Optional[bool] = None
+    if_ids: tuple[int, ...] = ()
 
 
 def read_states(text: str, own: Collection[str]) -> Iterator[Sighting]:
@@ -42,7 +45,7 @@ def read_states(text: str, own: Collection[str]) -> Iterator[Sighting]:
         if ends and _KEYED.search(record):
             in_udp = "encap type espin" in record
             for address, near in _far((ends[1], ends[3]), own):
-                yield Sighting(address, True, in_udp, near)
+                yield Sighting(address, True, in_udp, near, if_ids=_if_ids(record))
 
 
 def read_policies(text: str, own: Collection[str]) -> Iterator[Sighting]:
@@ -55,7 +58,12 @@ def read_policies(text: str, own: Collection[str]) -> Iterator[Sighting]:
             if all(ipaddress.ip_address(end).is_unspecified for end in ends):
                 ends = _host_ends(record)
             for address, near in _far(ends, own):
-                yield Sighting(address, False, near_ends=near, is_l2tp=bool(_L2TP_SERVER.match(record)))
+                is_l2tp = bool(_L2TP_SERVER.match(record))
+                yield Sighting(address, False, near_ends=near, is_l2tp=is_l2tp, if_ids=_if_ids(record))
+
+
+def _if_ids(record: str) -> tuple[int, ...]:
+    return tuple(int(one, 16) for one in _IF_ID.findall(record))
 
 
 def _host_ends(record: str) -> tuple[str, ...]:

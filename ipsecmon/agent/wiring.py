@@ -101,12 +101,12 @@ class Wired:
     outlets: Sequence[Outlet] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queues = QueueMeter(self.tc, self._line_interfaces, self.journal, self.counts, self.clock)
+        self.queues = QueueMeter(self.tc, self._line_names, self.journal, self.counts, self.clock)
         self.rule_watch = RuleWatch(self.journal, self.store)
 
-    def _line_interfaces(self) -> Sequence[str]:
-        """Of the plan as it is now: a reload changes it."""
-        return self.plan.interfaces
+    def _line_names(self) -> Mapping[str, str]:
+        """By interface, as they are now: a reload changes them."""
+        return {name: line.name for line in self.config.lines for name in line.interfaces}
 
     @property
     def foreign(self) -> Optional[ForeignCounterSource]:
@@ -129,9 +129,12 @@ class Wired:
         kinds = [entry.kind for entry in config.sinks]
         running = {(one.name, one.told): one for one in self.outlets}
         return [
-            running.get((name, one)) or _outlet(name, one, entry, self.folder, self.counts)
+            running.get((name, one)) or _outlet(name, one, entry, self._spool(name), self.counts)
             for name, one, entry in zip(name_sinks(list(zip(kinds, told)), before), told, config.sinks)
         ]
+
+    def _spool(self, sink: str) -> Spool:
+        return Spool(self.folder, sink, self.store.turns)
 
     def interfaces_of(self, plan: Plan) -> InterfaceSource:
         """Those of a plan, opened; ours if they are the same. Raises SourceError if one is not there."""
@@ -271,8 +274,8 @@ def _told(entry: SinkEntry) -> str:
     return hashlib.sha256(f"{entry.kind} {entry.settings.model_dump_json()}".encode()).hexdigest()[:16]
 
 
-def _outlet(name: str, told: str, entry: SinkEntry, folder: Path, counts: Counters) -> Outlet:
+def _outlet(name: str, told: str, entry: SinkEntry, spool: Spool, counts: Counters) -> Outlet:
     sink = SINKS[entry.kind].build(entry.settings)
     counters = getattr(entry.settings, "counters", None)
-    delivery = Delivery(name, sink, Spool(folder, name), counters=counters, counts=counts)
+    delivery = Delivery(name, sink, spool, counters=counters, counts=counts)
     return Outlet(name, told, sink, delivery)

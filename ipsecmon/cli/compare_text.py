@@ -31,6 +31,10 @@ _STYLES = {Verdict.MORE: "green", Verdict.LESS: "magenta", Verdict.SAME: "dim", 
 _ON_LINE = (Kind.LINE, Kind.VPN, Kind.OTHER, Kind.PART)
 _MARKS = {Surety.COUNTED: "", Surety.SPREAD: "~", Surety.UNKNOWN: "?"}
 _INDENTED = (Kind.PART,)
+_QUEUES = {
+    Direction.IN: "queues, in front of the rules: the line once more, and what dropped is in no row above",
+    Direction.OUT: "queues, with link headers: the line once more",
+}
 
 
 class _Look(NamedTuple):
@@ -110,7 +114,7 @@ def _print_way(
     queues = [row for row in rows if row.key.kind is Kind.QUEUE]
     if queues:
         console.print()
-        console.print(Text("queues, with link headers: the line once more", style="bold"))
+        console.print(Text(_QUEUES[way], style="bold"))
         console.print(_means(queues, look))
         console.print()
         console.print(_volumes(queues, look))

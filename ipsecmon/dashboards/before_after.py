@@ -52,9 +52,9 @@ __all__ = ["UID", "build"]
 
 UID = "ipsecmon-compare"
 _DIRECTIONS = (("in", IN), ("out", OUT))
-_INTERFACE = chosen("interface")
 _SHIFT = chosen("shift")
 _BASELINE_BUCKET = "5m"  # ipsecmon.store.BUCKET_S: with shorter ones most would be empty, and rates too high
+_ON_LINE = chosen("line")
 
 
 class _Window(NamedTuple):
@@ -95,7 +95,6 @@ def build() -> Json:
             variables.DATA_SOURCE,
             variables.ROUTER_VARIABLE,
             variables.LINE,
-            variables.INTERFACE,
             variables.VPN,
             variables.SHIFT,
             variables.EVENT,
@@ -187,8 +186,9 @@ def _rates(pair: _Pair, name: str, way: str) -> Json:
 
 
 def _qdisc_over_time(title: str, expression: str, unit: str, bars: bool) -> Json:
-    query = over_time("qdisc", expression, [_INTERFACE], ["kind", "handle"])
-    return time_series(title, [curve(query, "$tag_kind $tag_handle")], unit, bars=bars)
+    query = over_time("qdisc", expression, [_ON_LINE], ["interface", "direction", "kind", "handle"])
+    name = "$tag_interface $tag_direction: $tag_kind $tag_handle"
+    return time_series(title, [curve(query, name)], unit, bars=bars)
 
 
 def _drops_over_time() -> Json:
@@ -209,8 +209,8 @@ def _drops(pair: _Pair) -> Json:
                 "qdisc",
                 f'sum("drops") AS "drops {window.name}", sum("octets") AS "octets {window.name}", '
                 f'max("backlog_octets") AS "backlog {window.name}"',
-                [_INTERFACE],
-                ["kind", "handle", "parent"],
+                [_ON_LINE],
+                ["interface", "direction", "kind", "handle", "parent"],
                 window.condition,
             )
         )
@@ -222,6 +222,8 @@ def _drops(pair: _Pair) -> Json:
         for window in (pair.before, pair.after)
     ]
     shown = {
+        "interface": "Interface",
+        "direction": "Direction",
         "kind": "Kind",
         "handle": "Handle",
         "parent": "Parent",
@@ -236,9 +238,7 @@ def _drops(pair: _Pair) -> Json:
 def _changes() -> Json:
     kinds = f'"kind" =~ /^({"|".join(CHANGE_KINDS)})$/'
     query = rows("event", ("end_ms", "kind", "text"), [kinds], limit=100, window=EVER)
-    kept = "&".join(
-        f"${{{name}:queryparam}}" for name in ("datasource", "router", "line", "interface", "shift", "span")
-    )
+    kept = "&".join(f"${{{name}:queryparam}}" for name in ("datasource", "router", "line", "shift", "span"))
     url = f"/d/{UID}?{kept}&var-event=${{__value.raw}}&${{__url_time_range}}"
     link = prop("links", [{"title": "Compare before and after this", "url": url}])
     at = of_name(

@@ -48,7 +48,9 @@ SERIES: Mapping[str, Series] = {
     ),
     "agreement": series("router counter direction observed_at pair", " ".join(AGREEMENT_FIELDS)),
     "xfrm_error": series("router error", "packets"),
-    "qdisc": series("router interface kind handle parent", " ".join((*QUEUE_NUMBERS, *QUEUE_OPTIONAL))),
+    "qdisc": series(
+        "router line interface direction kind handle parent", " ".join((*QUEUE_NUMBERS, *QUEUE_OPTIONAL))
+    ),
     "event": series("router kind tunnel direction interface", "count text end_ms"),
     "agent": series("router component kind", "value"),
     "counter_1h": series("router counter direction observed_at", "octets packets"),

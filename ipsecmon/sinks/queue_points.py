@@ -1,10 +1,12 @@
 """What qdiscs and classes counted, as points; and what changed on this router, as events.
 
-    measurement  tags                                      fields
-    qdisc        router, interface, kind, handle, parent   NUMBERS, and what its kind has of OPTIONAL_NUMBERS
-    event        router, kind, interface                   count, text, end_ms
+    measurement  tags                                                       fields
+    qdisc        router, line, interface, direction, kind, handle, parent   NUMBERS, and of OPTIONAL_NUMBERS
+                                                                            what its kind has
+    event        router, kind, interface                                    count, text, end_ms
 
-An event stands at its own time, which may be long before its batch; one of a moment ends when it begins.
+line: only where there is one. An event stands at its own time, which may be long before its batch; one of a
+moment ends when it begins.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ def points_of_events(batch: Batch) -> Iterator[SeriesPoint]:
 
 
 def _tags(batch: Batch, one: QueueIncrement) -> dict[str, str]:
-    return {"router": batch.router, **one.key._asdict()}
+    tags = {"router": batch.router, **one.key._asdict(), "direction": one.place.direction.value}
+    return {**tags, "line": one.place.line} if one.place.line else tags
 
 
 def _fields(one: QueueIncrement) -> dict[str, FieldValue]:

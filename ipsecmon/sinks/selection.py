@@ -16,7 +16,7 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
 
     Everything goes by its name, the line's aggregate and capacity, the interfaces and the tunnels too. The
     agent's measurements of itself, XFRM's errors, rules and marks belong to no counter: they are left out of
-    any selection; queues and their changes go by their interface.
+    any selection; queues and their changes go by their interface, queues by their line too.
     """
     if counters is None:
         return batch
@@ -34,7 +34,9 @@ def select(batch: Batch, counters: Optional[Collection[str]]) -> Batch:
         layers=layers,
         parts=tuple(one for one in batch.parts if one.part in counters),
         capacities=tuple(one for one in batch.capacities if one.line in counters),
-        queues=tuple(one for one in batch.queues if one.key.interface in counters),
+        queues=tuple(
+            one for one in batch.queues if one.key.interface in counters or one.place.line in counters
+        ),
         events=tuple(one for one in batch.events if one.interface in counters),
         baselines=tuple(
             one._replace(parts=tuple(part for part in one.parts if part.part in counters))

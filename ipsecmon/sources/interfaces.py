@@ -21,7 +21,7 @@ from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 from ipsecmon.sources.ethtool import link_kind
 from ipsecmon.sources.line_terms import LineTerms
 from ipsecmon.sources.rule_counters import boot
-from ipsecmon.sources.tc import RootQueue, TcSource
+from ipsecmon.sources.tc import TcSource
 
 __all__ = ["InterfaceSource", "default_route_interface"]
 
@@ -64,8 +64,8 @@ class InterfaceSource:
 
     def poll(self) -> list[Reading]:
         """An interface that has gone (ppp0 hung up) has no reading until it is back."""
-        roots = self._tc.poll(self._names)
-        found = [reading for name in self._names for reading in self._read(name, roots.get(name))]
+        self._tc.poll(self._names)
+        found = [reading for name in self._names for reading in self._read(name)]
         self._last = {one.key: one for one in found}
         self._tell(tuple(one for one in self._names if one not in {key.name for key in self._last}))
         return found
@@ -80,7 +80,7 @@ class InterfaceSource:
             self._gone = gone
 
     def skew(self) -> list[Reading]:
-        """After rules were read: what passed since poll(), or waited in the queue behind the rules then; the
+        """After rules were read: what passed since poll(), or waited in the queue between the two then; the
         most that it ever was since start()."""
         for reading in (reading for name in self._names for reading in self._nic(name, self._link(name))):
             before = self._last.get(reading.key, reading)
@@ -88,8 +88,7 @@ class InterfaceSource:
                 continue
             key = reading.key._replace(observed_at=ObservationPoint.READ_SKEW)
             most = self._skews.get(key, Reading(key, 0, 0, self._life))
-            outbound = reading.key.direction is Direction.OUT
-            waiting = self._terms.waiting.get(reading.key.name, (0, 0)) if outbound else (0, 0)
+            waiting = self._terms.waiting.get(key, (0, 0))
             octets = max(most.octets, reading.octets - before.octets + waiting[0])
             packets = max(most.packets, reading.packets - before.packets + waiting[1])
             self._skews[key] = replace(most, octets=octets, packets=packets)
@@ -102,10 +101,12 @@ class InterfaceSource:
         except NetlinkError:
             return None
 
-    def _read(self, name: str, root: Optional[RootQueue]) -> list[Reading]:
+    def _read(self, name: str) -> list[Reading]:
         link = self._link(name)
         nic = self._nic(name, link)
-        return [*nic, *self._terms.read(self._route, name, link, nic[0].birth, root)] if nic else []
+        state = self._tc.last
+        queues = (state.roots.get(name), state.ingress.get(name)) if state else (None, None)
+        return [*nic, *self._terms.read(self._route, name, link, nic[0].birth, *queues)] if nic else []
 
     def _nic(self, name: str, link: Any) -> list[Reading]:
         if link is None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from ipsecmon.errors import DecodeError
 from ipsecmon.model import CounterKey, Direction, ObservationPoint, Reading
 from ipsecmon.sources.ethtool import link_kind
-from ipsecmon.sources.tc import RootQueue
+from ipsecmon.sources.tc import IngressQueue, RootQueue
 from ipsecmon.sources.veth import framed_in, framed_out
 from ipsecmon.wire.snmp_text import decode_snmp, decode_snmp6
 
@@ -44,21 +44,32 @@ def link_headers(link: Any) -> _Headers:
 
 
 class LineTerms:
-    """The terms of any interface. waiting: octets and packets in the queue of each, when it was last read."""
+    """The terms of any interface. waiting: octets and packets in its queues when they were last read, by
+    where the skew that they make is told.
+    """
 
     def __init__(self) -> None:
-        self.waiting: dict[str, tuple[int, int]] = {}
+        self.waiting: dict[CounterKey, tuple[int, int]] = {}
         self._most: dict[CounterKey, tuple[int, int]] = {}
         self._headers: dict[CounterKey, Reading] = {}
 
-    def read(self, route: Any, name: str, link: Any, birth: str, root: Optional[RootQueue]) -> list[Reading]:
-        """birth: of the interface's own counters. root: None where there is no queue."""
+    def read(
+        self,
+        route: Any,
+        name: str,
+        link: Any,
+        birth: str,
+        root: Optional[RootQueue],
+        ingress: Optional[IngressQueue] = None,
+    ) -> list[Reading]:
+        """birth: of the interface's own counters. root, ingress: None where there is no queue."""
         four, six = _ipv4(), _ipv6(name)
         return [
             *self._link_headers(route, name, link, birth),
             *self._fragment_headers(name, birth, four, six),
             *self._dropped(name, link, birth, four, six),
             *self._qdisc_drops(name, birth, root),
+            *self._ingress_drops(name, birth, ingress),
         ]
 
     def _link_headers(self, route: Any, name: str, link: Any, birth: str) -> Iterator[Reading]:
@@ -104,10 +115,20 @@ class LineTerms:
 
     def _qdisc_drops(self, name: str, birth: str, root: Optional[RootQueue]) -> Iterator[Reading]:
         """Of the root qdisc, which counts its children's too; none where there is no queue."""
-        self.waiting[name] = (root.backlog_octets, root.backlog_packets) if root else (0, 0)
+        self._note_waiting(name, _OUT, root)
         if root:
             key = CounterKey(name, _OUT, ObservationPoint.QDISC_DROPS)
             yield Reading(key, 0, root.drops, f"{birth}/{root.kind}/{root.handle:x}")
+
+    def _ingress_drops(self, name: str, birth: str, ingress: Optional[IngressQueue]) -> Iterator[Reading]:
+        self._note_waiting(name, _IN, ingress)
+        if ingress and ingress.life:
+            key = CounterKey(name, _IN, ObservationPoint.QDISC_DROPS)
+            yield Reading(key, 0, ingress.drops, f"{birth}{ingress.life}")
+
+    def _note_waiting(self, name: str, way: Direction, queue: Union[RootQueue, IngressQueue, None]) -> None:
+        key = CounterKey(name, way, ObservationPoint.READ_SKEW)
+        self.waiting[key] = (queue.backlog_octets, queue.backlog_packets) if queue else (0, 0)
 
     def _rising(self, key: CounterKey, birth: str, octets: int, packets: int) -> Reading:
         """Fragments are counted one by one, and their whole packet after them: only until then too many.

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
 from ipsecmon.errors import DecodeError, SourceError
@@ -38,7 +38,7 @@ from ipsecmon.wire.tc import (
 )
 from ipsecmon.wire.tc_stats import TcStats
 
-__all__ = ["MAX_IFBS", "RootQueue", "TcNews", "TcSource", "TcState"]
+__all__ = ["MAX_IFBS", "IngressQueue", "RootQueue", "TcNews", "TcSource", "TcState"]
 
 MAX_IFBS = 8  # that one line's ingress is redirected to
 MAX_FILTER_PARENTS = 64  # qdiscs and classes that are asked for their filters
@@ -60,13 +60,29 @@ class RootQueue(NamedTuple):
     backlog_packets: int
 
 
+class IngressQueue(NamedTuple):
+    """What stands between an interface and the rules: its ingress qdisc, and the roots of the ifb devices
+    that this leads to. life: which these are. drops, backlog_*: of all of them.
+    """
+
+    life: str = ""
+    drops: int = 0
+    backlog_octets: int = 0
+    backlog_packets: int = 0
+
+
 @dataclass(frozen=True)
 class TcState:
-    """interfaces: those that are there, with the ifb devices. roots: by interface."""
+    """interfaces: those that are there, with the ifb devices. roots, ingress: by interface.
+
+    origins: of each ifb device, the interfaces whose ingress leads to it.
+    """
 
     readings: Sequence[QueueReading]
     interfaces: Sequence[str]
     roots: Mapping[str, RootQueue]
+    origins: Mapping[str, Collection[str]] = field(default_factory=dict)
+    ingress: Mapping[str, IngressQueue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class TcSource:
         self._dumps = TcDumps()
         self._news: Optional[socket.socket] = None
         self._names: dict[int, str] = {}
-        self._ifbs: tuple[str, ...] = ()
+        self._origins: dict[str, frozenset[str]] = {}
         self.last: Optional[TcState] = None
         self.error = ""
 
@@ -144,8 +160,8 @@ class TcSource:
     def configuration(self, names: Sequence[str]) -> dict[str, list[QueueConfig]]:
         """By interface, of those that are there. Learns which ifb devices are theirs. Raises SourceError."""
         found = self._configured(names)
-        self._ifbs = tuple(self._redirects(found))[:MAX_IFBS]
-        found.update(self._configured([one for one in self._ifbs if one not in found]))
+        self._origins = _origins(found)
+        found.update(self._configured(list(self._origins)))
         return {name: describe_tree(objects) for name, objects in found.items()}
 
     def _configured(self, names: Sequence[str]) -> dict[str, list[TcObject]]:
@@ -158,22 +174,8 @@ class TcSource:
                 found[name] += self._dumps.read(What.FILTER, index, parent)
         return found
 
-    def _redirects(self, found: Mapping[str, Sequence[TcObject]]) -> Iterator[str]:
-        """Names of devices that ingress filters lead to, which are no line themselves."""
-        wanted = {
-            one.config.redirect
-            for objects in found.values()
-            for one in objects
-            if one.what is What.FILTER and one.config.redirect and one.parent in (INGRESS, 0xFFFF0000)
-        }
-        for index in sorted(wanted):
-            with suppress(OSError):
-                name = socket.if_indextoname(index)
-                if name not in found:
-                    yield name
-
     def _state(self, names: Sequence[str]) -> TcState:
-        indices = _indices([*names, *(one for one in self._ifbs if one not in names)])
+        indices = _indices([*names, *(one for one in self._origins if one not in names)])
         objects = [one for one in self._objects(indices) if one.kind != _NOTHING]
         roots = {
             self._names[one.ifindex]: _root(one.kind, one.handle, one.stats)
@@ -181,7 +183,23 @@ class TcSource:
             if one.what is What.QDISC and one.parent == ROOT and one.stats
         }
         readings = [reading for one in objects if (reading := self._reading(one)) is not None]
-        return TcState(readings, list(indices), roots)
+        ingress = {name: self._ingress(name, objects) for name in names}
+        return TcState(readings, list(indices), roots, self._origins, ingress)
+
+    def _ingress(self, name: str, objects: Sequence[TcObject]) -> IngressQueue:
+        """A policer drops at the ingress qdisc, a shaper at the root of an ifb."""
+        stands = {origin: ROOT for origin, fed in self._origins.items() if name in fed}
+        stands[name] = CLSACT
+        found = IngressQueue()
+        for one in objects:
+            if one.what is What.QDISC and one.stats and stands.get(self._names[one.ifindex]) == one.parent:
+                found = IngressQueue(
+                    f"{found.life}/{one.ifindex}.{one.kind}.{one.handle:x}",
+                    found.drops + one.stats.drops,
+                    found.backlog_octets + one.stats.backlog_octets,
+                    found.backlog_packets + one.stats.backlog_packets,
+                )
+        return found
 
     def _objects(self, indices: Mapping[str, int]) -> list[TcObject]:
         """Qdiscs of these interfaces, and classes where there are any that count."""
@@ -231,6 +249,20 @@ def _indices(names: Sequence[str]) -> dict[str, int]:
         with suppress(OSError):
             found[name] = socket.if_nametoindex(name)
     return found
+
+
+def _origins(found: Mapping[str, Sequence[TcObject]]) -> dict[str, frozenset[str]]:
+    """Of the first devices that ingress filters lead to, and that are none of these interfaces."""
+    fed: dict[int, set[str]] = {}
+    for origin, objects in found.items():
+        for one in objects:
+            if one.what is What.FILTER and one.config.redirect and one.parent in (INGRESS, 0xFFFF0000):
+                fed.setdefault(one.config.redirect, set()).add(origin)
+    names = {}
+    for index in sorted(fed):
+        with suppress(OSError):
+            names[socket.if_indextoname(index)] = frozenset(fed[index])
+    return dict([one for one in names.items() if one[0] not in found][:MAX_IFBS])
 
 
 def _filter_parents(objects: Sequence[TcObject]) -> list[int]:

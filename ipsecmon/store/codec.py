@@ -5,12 +5,14 @@
  [[name, direction, observed_at, pair, expected, seen, lost, explained, reason or null], …],
  [[tunnel, layer, link, direction, octets, packets, bridged octets, bridged packets], …],
  [[line, part, direction, octets, packets, how], …], [[line, direction, bits per second], …],
- [[interface, kind, handle, parent, octets, …], …], [[kind, start_ns, end_ns, text, interface, count], …],
+ [[interface, kind, handle, parent, line, direction, octets, …], …],
+ [[kind, start_ns, end_ns, text, interface, count], …],
  [[start_ns, shift, [[line, part, direction, octets, packets, how], …]], …]];
 the numbers of an increment are in the order of Increment, those of a tunnel in that of TunnelIncrement, of a
-queue in that of QueueIncrement, and trailing zeros (of times, null) are left out. Of the lists from the
-tunnels' on, those that end it empty are left out too, but tunnels and errors come together. Sums over a span
-of history are in an object, {"resolution_s": …, "batch": […]}.
+queue in that of QueueIncrement, and trailing zeros (of times, null) are left out; so are a queue's line and
+direction where neither is known. Of the lists from the tunnels' on, those that end it empty are left out too,
+but tunnels and errors come together. Sums over a span of history are in an object,
+{"resolution_s": …, "batch": […]}.
 """
 
 from __future__ import annotations

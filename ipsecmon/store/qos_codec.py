@@ -6,24 +6,46 @@ import dataclasses
 from operator import attrgetter
 from typing import Any
 
-from ipsecmon.qos import QUEUE_EXTRAS, Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.model import Direction
+from ipsecmon.qos import (
+    NOWHERE,
+    QUEUE_EXTRAS,
+    QUEUE_LEVELS,
+    QUEUE_SUMS,
+    Event,
+    EventKind,
+    QueueIncrement,
+    QueueKey,
+    QueuePlace,
+)
 from ipsecmon.store.fields import integer, named_numbers, text, without_defaults
 
 __all__ = ["decode_event", "decode_queue", "encode_event", "encode_queue"]
 
-_NUMBERS = {one.name: one.default for one in dataclasses.fields(QueueIncrement) if one.name != "key"}
+_NUMBERS = {
+    one.name: one.default
+    for one in dataclasses.fields(QueueIncrement)
+    if one.name in (*QUEUE_SUMS, *QUEUE_EXTRAS, *QUEUE_LEVELS)
+}
 _DEFAULTS = tuple(_NUMBERS.values())
 _pick = attrgetter(*_NUMBERS)
 
 
 def encode_queue(one: QueueIncrement) -> list[object]:
-    return [*one.key, *without_defaults(_pick(one), _DEFAULTS)]
+    place = [] if one.place == NOWHERE else [one.place.line, one.place.direction.value]
+    return [*one.key, *place, *without_defaults(_pick(one), _DEFAULTS)]
 
 
 def decode_queue(item: list[Any]) -> QueueIncrement:
+    """Without a place where none is said: batches that older versions kept say none."""
     interface, kind, handle, parent, *numbers = item
+    place = NOWHERE
+    if numbers and isinstance(numbers[0], str):
+        line, way, *numbers = numbers
+        place = QueuePlace(line, Direction(text(way)))
     values: dict[str, Any] = named_numbers(_NUMBERS, QUEUE_EXTRAS, numbers)
-    return QueueIncrement(QueueKey(text(interface), text(kind), text(handle), text(parent)), **values)
+    key = QueueKey(text(interface), text(kind), text(handle), text(parent))
+    return QueueIncrement(key, **values, place=place)
 
 
 def encode_event(one: Event) -> list[object]:

@@ -10,21 +10,34 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
-from ipsecmon.qos import QUEUE_EXTRAS, QUEUE_LEVELS, QUEUE_SUMS, QueueIncrement, QueueKey, QueueReading
+from ipsecmon.model import Direction
+from ipsecmon.qos import (
+    NOWHERE,
+    QUEUE_EXTRAS,
+    QUEUE_LEVELS,
+    QUEUE_SUMS,
+    QueueIncrement,
+    QueueKey,
+    QueuePlace,
+    QueueReading,
+)
 from ipsecmon.store.sums import MAX_NUMBER, added
 
 __all__ = [
     "COLUMNS",
+    "FIRST_WITH_PLACES",
     "FIRST_WITH_QUEUES",
     "KEY",
     "add",
     "forget",
+    "load_places",
     "load_readings",
     "rows_of",
     "save_readings",
 ]
 
 FIRST_WITH_QUEUES = 6  # version of the file
+FIRST_WITH_PLACES = 8  # version of the file
 _SUMS = (*QUEUE_SUMS, *QUEUE_EXTRAS)
 COLUMNS = (*_SUMS, *QUEUE_LEVELS)
 _pick = attrgetter(*COLUMNS)
@@ -32,6 +45,10 @@ _ADD = (
     f"INSERT INTO queue_history (span_id, queue_id, {', '.join(COLUMNS)})"
     f" VALUES (?, ?{', ?' * len(COLUMNS)}) ON CONFLICT (span_id, queue_id) DO UPDATE SET {added(_SUMS)},"
     f" {', '.join(f'{name} = excluded.{name}' for name in QUEUE_LEVELS)}"
+)
+_PLACE = (
+    "UPDATE queue SET line = :line, direction = :direction"
+    " WHERE id = :id AND (line != :line OR direction != :direction)"
 )
 KEY = "interface, kind, handle, parent"
 
@@ -42,8 +59,8 @@ def rows_of(
     connection: sqlite3.Connection, increments: Iterable[QueueIncrement]
 ) -> list[tuple[int, Numbers]]:
     """For add(): numbers by the queue's number."""
-    found = ((one.key, tuple(min(number or 0, MAX_NUMBER) for number in _pick(one))) for one in increments)
-    return [(_queue_id(connection, key), numbers) for key, numbers in found if any(numbers)]
+    found = ((one, tuple(min(number or 0, MAX_NUMBER) for number in _pick(one))) for one in increments)
+    return [(_placed_id(connection, one), numbers) for one, numbers in found if any(numbers)]
 
 
 def add(connection: sqlite3.Connection, span_id: int, rows: Sequence[tuple[int, Numbers]]) -> None:
@@ -68,6 +85,19 @@ def load_readings(connection: sqlite3.Connection) -> list[QueueReading]:
         f"SELECT {KEY}, life, numbers FROM queue_reading JOIN queue ON queue.id = queue_id"
     )
     return [QueueReading(QueueKey(*names), life, json.loads(numbers)) for *names, life, numbers in rows]
+
+
+def load_places(connection: sqlite3.Connection) -> dict[QueueKey, QueuePlace]:
+    """Of each queue where it stood when it last counted anything."""
+    rows = connection.execute(f"SELECT {KEY}, line, direction FROM queue")
+    return {QueueKey(*names): QueuePlace(line, Direction(way)) for *names, line, way in rows}
+
+
+def _placed_id(connection: sqlite3.Connection, one: QueueIncrement) -> int:
+    queue_id = _queue_id(connection, one.key)
+    if one.place != NOWHERE:
+        connection.execute(_PLACE, {**one.place._asdict(), "id": queue_id})
+    return queue_id
 
 
 def _queue_id(connection: sqlite3.Connection, key: QueueKey) -> int:

@@ -21,7 +21,7 @@ tunnel_cover    one row: what tunnel_total covers, and the interval that was com
 layer_total sums at each layer inside tunnels, by interface or road warrior; as last_*, of the newest
             interval that had it, [start_ns, end_ns), what did not pass before it
 xfrm_error  packets dropped since the table was made, by the kernel's names
-queue       names of qdiscs and classes
+queue       names of qdiscs and classes; the line whose packets each got last, and which of them
 queue_history  what happened in one of them in one span; of those in which anything did
 queue_reading  what each of them said last, its numbers as JSON
 event       what changed on this router; is_told: a batch for the sinks has it
@@ -212,6 +212,8 @@ _STEPS = {
         " PRIMARY KEY (bucket_ns, line, part, direction)) WITHOUT ROWID",
         "CREATE TABLE line_hour (hour_ns INTEGER NOT NULL, line TEXT NOT NULL, direction TEXT NOT NULL,"
         f" {_integers('bits_per_s')}, PRIMARY KEY (hour_ns, line, direction)) WITHOUT ROWID",
+        "ALTER TABLE queue ADD COLUMN line TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE queue ADD COLUMN direction TEXT NOT NULL DEFAULT 'unknown'",
     ),
 }
 

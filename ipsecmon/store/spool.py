@@ -19,6 +19,7 @@ from ipsecmon.model import Batch
 from ipsecmon.store.codec import decode_batch, encode_batch
 from ipsecmon.store.faults import translated
 from ipsecmon.store.schema import FILE, connect, transaction
+from ipsecmon.store.turns import Turns
 from ipsecmon.store.wal import check_wal
 
 __all__ = [
@@ -59,15 +60,19 @@ class Backlog:
 
 
 class Spool:
-    """One sink's view. Everything from start() to stop() is for the one thread that called start()."""
+    """One sink's view. Everything from start() to stop() is for the one thread that called start().
 
-    def __init__(self, folder: Path, sink: str) -> None:
+    turns: of the store, where one of this process writes to the same file.
+    """
+
+    def __init__(self, folder: Path, sink: str, turns: Optional[Turns] = None) -> None:
         self._file = folder / FILE
+        self._turns = turns or Turns()
         self._sink = sink
         self._connection: Optional[sqlite3.Connection] = None
 
     def start(self) -> None:
-        with translated(self._file):
+        with translated(self._file), self._turns.turn(self._file):  # it looks for WAL as if to write
             self._connection = connect(self._file)
 
     def stop(self) -> None:
@@ -121,7 +126,11 @@ class Spool:
 
     def _take(self, batch_ids: Sequence[int], dropped: int) -> None:
         connection = self._opened
-        check_wal(connection, self._file)
+        with self._turns.turn(self._file):
+            check_wal(connection, self._file)
+            self._take_out(connection, batch_ids, dropped)
+
+    def _take_out(self, connection: sqlite3.Connection, batch_ids: Sequence[int], dropped: int) -> None:
         with transaction(connection):
             for batch_id in batch_ids:
                 connection.execute(

@@ -35,6 +35,7 @@ from ipsecmon.store.notices import Happened, Notices, StoreState
 from ipsecmon.store.opening import make_folder, mark_closed, mark_suspect, open_or_begin
 from ipsecmon.store.sas import Written, load_sas, save_sas
 from ipsecmon.store.schema import FILE, transaction
+from ipsecmon.store.turns import Turns
 from ipsecmon.store.wal import WAL_MAX_OCTETS, check_wal, wal_octets
 
 __all__ = ["Opened", "Store"]
@@ -62,7 +63,7 @@ class Store:
 
     folder: where the file is. interval_s, retention_s: as configured; they decide how long each
     resolution is kept. max_octets: of the file and its log. max_spool_batches: how many batches a sink may
-    be behind. counts: where it counts what it had to give up.
+    be behind. counts: where it counts what it had to give up. turns: for the spools of the same file.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Store:
         self._max_spool_batches = max_spool_batches
         self._notices = Notices(counts)
         self._lock = AgentLock(folder)
+        self.turns = Turns()
         self._connection: Optional[sqlite3.Connection] = None
         self._written_sas: Optional[Written] = None
 
@@ -106,7 +108,7 @@ class Store:
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
-                with translated(self._file):
+                with translated(self._file), self.turns.turn(self._file):
                     mark_closed(connection)
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
@@ -139,7 +141,7 @@ class Store:
         connection = self._opened
         written_sas = self._written_sas
         try:
-            with self._watched():
+            with self._watched(), self.turns.turn(self._file):
                 check_wal(connection, self._file)
                 with transaction(connection):
                     happened = self._add(connection, batch, sinks, now)
@@ -203,7 +205,7 @@ class Store:
         """Readings without a batch: the baseline at start. sas: as in commit()."""
         connection = self._opened
         written_sas = self._written_sas
-        with translated(self._file), transaction(connection):
+        with self._writing(connection):
             saved.save_readings(connection, readings, at_ns)
             if sas is not None:
                 written_sas = save_sas(connection, sas, written_sas)
@@ -227,7 +229,7 @@ class Store:
     def add_event(self, event: Event, state: Optional[Mapping[str, str]] = None) -> Event:
         """As it is kept. state: set in the same transaction."""
         connection = self._opened
-        with translated(self._file), transaction(connection):
+        with self._writing(connection):
             kept = event_log.add(connection, event)
             connection.executemany(_SET_STATE, list((state or {}).items()))
         return kept
@@ -251,7 +253,7 @@ class Store:
         return str(found[0]) if found else None
 
     def set_state(self, key: str, value: str) -> None:
-        with translated(self._file):
+        with translated(self._file), self.turns.turn(self._file):
             self._opened.execute(_SET_STATE, (key, value))
 
     def backlog(self, sink: str) -> spool.Backlog:
@@ -278,8 +280,13 @@ class Store:
     def forget_sinks_except(self, names: Collection[str]) -> dict[str, int]:
         """Drops what waits for any other sink; how many batches, by sink."""
         connection = self._opened
-        with translated(self._file), transaction(connection):
+        with self._writing(connection):
             return spool.forget_sinks_except(connection, names)
+
+    @contextlib.contextmanager
+    def _writing(self, connection: sqlite3.Connection) -> Iterator[None]:
+        with translated(self._file), self.turns.turn(self._file), transaction(connection):
+            yield
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
-from ipsecmon.qos import QueueKey
+from ipsecmon.qos import QueueKey, QueuePlace
 from ipsecmon.store.history import LEVELS_S
-from ipsecmon.store.queue_rows import FIRST_WITH_QUEUES
+from ipsecmon.store.queue_rows import FIRST_WITH_PLACES, FIRST_WITH_QUEUES, load_places
 from ipsecmon.store.tunnels import FIRST_WITH_TUNNELS, opened_reader
 
 __all__ = ["Happened", "Span", "Timeline", "timelines"]
@@ -67,6 +67,7 @@ class Timeline:
     """One range, at a resolution of resolution_s; 0: intervals as they were counted.
 
     spans: in order; what is in none is not known. Of tunnels the peers are together.
+    places: of queues, by now.
     """
 
     resolution_s: int
@@ -74,6 +75,7 @@ class Timeline:
     counters: Mapping[CounterKey, Sequence[Happened]]
     tunnels: Mapping[tuple[str, Direction], Sequence[Happened]]
     queues: Mapping[QueueKey, Sequence[Happened]]
+    places: Mapping[QueueKey, QueuePlace] = field(default_factory=dict)
 
 
 def timelines(folder: Path, ranges: Sequence[tuple[int, int]]) -> list[Timeline]:
@@ -106,7 +108,8 @@ def _timeline(connection: sqlite3.Connection, version: int, asked: Mapping[str, 
     if version >= FIRST_WITH_QUEUES:
         for names, one in _rows(connection, _QUEUES, asked, len(QueueKey._fields), places):
             queues.setdefault(QueueKey(*names), []).append(one)
-    return Timeline(asked["level_s"], [Span(*one[1:]) for one in spans], counters, tunnels, queues)
+    now_at = load_places(connection) if version >= FIRST_WITH_PLACES else {}
+    return Timeline(asked["level_s"], [Span(*one[1:]) for one in spans], counters, tunnels, queues, now_at)
 
 
 def _rows(

@@ -21,6 +21,7 @@ from tests.guest.routers import (
     l2tp_session,
     pppoe_session,
 )
+from tests.guest.sites import xfrm_interface
 from tests.guest.topology import EspTunnel, add_esp_tunnel
 from tests.netns.agent import Agent
 from tests.netns.exchange import Volume, exchange_udp
@@ -131,6 +132,24 @@ def test_gre_sites_over_ipsec_count_right_as_proposed(topology: Topology, agent:
         assert_exact(agent, expected, "wan0")
     topology.ip("router", f"route add 10.2.0.0/24 via {FAR}\n")
     topology.ip("parent", f"route add 10.1.0.0/24 via {WAN}\n")
+
+
+def test_a_tunnel_through_an_xfrm_interface_counts_right_as_proposed(
+    topology: Topology, agent: Agent
+) -> None:
+    tunnel = EspTunnel(spi=0x700, reqid=7, if_id=7)
+    with xfrm_interface(topology, tunnel.if_id, tunnel.inner_remote):
+        add_esp_tunnel(topology, tunnel)
+        text = start_as_proposed(topology, agent)
+        assert "    inside: xfrm   # xf0: layer by layer\n" in text
+        assert f"# - xf0: an xfrm interface (if_id 0x7); its IPsec is that of ipsec-{FAR}: counted" in text
+
+        expected = {}
+        for way, sent in exchange(topology, FAR_LAN).items():
+            expected[f"ipsec-{FAR}", way, "ip"] = sent
+            expected[f"ipsec-{FAR}", way, "inner"] = sent
+            expected[f"ipsec-{FAR}", way, "wire"] = esp(sent, tunnel.esp_octets)
+        assert_exact(agent, expected, "wan0")
 
 
 def test_l2tp_road_warriors_over_ipsec_count_right_as_proposed(

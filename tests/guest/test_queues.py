@@ -12,7 +12,7 @@ from ipsecmon.account.tc_changes import differences
 from ipsecmon.sources.tc import TcSource
 from tests.netns.agent import in_namespace
 from tests.netns.exchange import exchange_udp
-from tests.netns.topology import FAR, Topology
+from tests.netns.topology import FAR, LAN, Topology
 
 PACKETS = 200
 SHOWN = {"octets": "bytes", "packets": "packets", "drops": "drops", "overlimits": "overlimits"}
@@ -40,6 +40,21 @@ def source(topology: Topology) -> Iterator[TcSource]:
 
 def tc(topology: Topology, *words: str) -> str:
     return topology.run("router", "tc", *words)
+
+
+def test_what_a_policer_drops_is_told_of_the_ingress(topology: Topology, source: TcSource) -> None:
+    police = "action police rate 400kbit burst 4kb conform-exceed drop"
+    tc(topology, "qdisc", "add", "dev", "wan0", "ingress")
+    try:
+        tc(topology, *f"filter add dev wan0 parent ffff: protocol ip matchall {police}".split())
+        source.configuration(["wan0"])
+        source.poll(["wan0"])
+        assert source.last is not None and source.last.ingress["wan0"].drops == 0
+        passed = exchange_udp(topology, "parent", "lan", LAN, packets=PACKETS, rate=5000)
+        source.poll(["wan0"])
+        assert source.last.ingress["wan0"].drops == passed.sent.packets - passed.received.packets > 0
+    finally:
+        tc(topology, "qdisc", "del", "dev", "wan0", "ingress")
 
 
 @pytest.mark.parametrize("qdisc", QDISCS, ids=lambda text: text.split()[0])

@@ -148,6 +148,47 @@ def test_what_still_waits_in_the_queue_is_no_disagreement(topology: Topology, ag
     assert "lay between interface and rules" in found["reasons"][0]
 
 
+def shape_ingress(topology: Topology, tbf: str) -> None:
+    topology.ip("router", "link add ifb0 type ifb\nlink set ifb0 up\n")
+    rows = (
+        "qdisc add dev wan0 handle ffff: ingress",
+        "filter add dev wan0 parent ffff: u32 match u32 0 0 action mirred egress redirect dev ifb0",
+        f"qdisc add dev ifb0 root tbf {tbf}\n",
+    )
+    topology.run("router", "tc", "-b", "-", text="\n".join(rows))
+
+
+def test_what_an_ifb_drops_inbound_never_came_to_the_rules_and_is_explained(
+    topology: Topology, agent: Agent
+) -> None:
+    shape_ingress(topology, "rate 1544kbit burst 2kb limit 20kb")
+    agent.start()
+    passed = exchange_udp(topology, "inet", "lan", LAN, packets=600, sizes=(972,), rate=20_000)
+    found = identity(agent)["in"]
+
+    dropped = passed.sent.packets - passed.received.packets
+    assert found["term_packets"]["dropped-before-rules"] == dropped > 0
+    assert found["unexplained_octets"] == passed.sent.octets - passed.received.octets
+    assert found["agreement"] == "explained", found
+    agent.stop()
+    exchange_udp(topology, "inet", "lan", LAN, packets=600, sizes=(972,), rate=20_000)
+    agent.start()
+    assert identity(agent)["in"]["agreement"] == "explained"
+
+
+def test_what_still_waits_in_an_ifb_is_no_disagreement(topology: Topology, agent: Agent) -> None:
+    shape_ingress(topology, SLOW)
+    agent.start()
+    before = topology.nic("lan", "eth0")
+    send = f"import socket; s = socket.socket(2, 2)\nfor _ in range(100): s.sendto(bytes(972), ('{LAN}', 9))"
+    topology.run("inet", "python3", "-c", send)
+    found = identity(agent)["in"]
+
+    arrived = topology.nic("lan", "eth0").since(before).in_packets
+    assert found["term_packets"]["dropped-before-rules"] == 0 and arrived < 100
+    assert found["agreement"] == "explained", found
+
+
 SLOW = "rate 16kbit burst 2kb limit 200kb"
 
 

@@ -182,7 +182,9 @@ def squeezed(topology: Topology, port: int) -> Volume:
     return Volume(after.packets - before.packets, after.octets - before.octets)
 
 
-def test_ingress_that_is_redirected_to_an_ifb_is_followed_there(topology: Topology, agent: Agent) -> None:
+def test_ingress_that_is_redirected_to_an_ifb_is_followed_there_and_is_the_line_s(
+    topology: Topology, agent: Agent, tmp_path: Path
+) -> None:
     topology.ip("router", "link add ifb7 type ifb\nlink set ifb7 up\n")
     tc(
         topology,
@@ -194,8 +196,29 @@ def test_ingress_that_is_redirected_to_an_ifb_is_followed_there(topology: Topolo
     agent.start()
     exchange_udp(topology, "inet", "lan", LAN, packets=200, rate=5000)
 
-    assert sums(agent, "ifb7")["7:"]["packets"] == 200
-    assert sums(agent)["ffff:"]["packets"] == 200
+    behind, ingress = sums(agent, "ifb7")["7:"], sums(agent)["ffff:"]
+    assert (behind["packets"], behind["octets"]) == (200, 200 * FRAME)
+    assert (ingress["packets"], ingress["octets"]) == (200, 200 * (FRAME - LINK_HEADER))
+    agent.stop()
+    tags = {one.partition(" ")[0] for one in (tmp_path / "points").read_text().splitlines()}
+    assert {one for one in tags if one.startswith("qdisc,")} == {
+        "qdisc,direction=in,handle=7:,interface=ifb7,kind=tbf,line=T1,parent=root,router=lab",
+        "qdisc,direction=in,handle=ffff:,interface=wan0,kind=ingress,line=T1,parent=ffff:fff1,router=lab",
+    }
+
+
+def test_clsact_counts_what_comes_in_and_what_goes_out_in_one_number(
+    topology: Topology, agent: Agent
+) -> None:
+    """So that it is of neither direction."""
+    tc(topology, "qdisc add dev wan0 clsact")
+    for way in ("ingress", "egress"):
+        tc(topology, f"filter add dev wan0 {way} protocol ip u32 match u32 0 0 flowid 1:1")
+    agent.start()
+    exchange_udp(topology, "inet", "lan", LAN, packets=50, rate=5000)
+    send(topology, 30)
+
+    assert sums(agent)["ffff:"]["packets"] == 80
 
 
 def test_a_changed_qdisc_is_one_event_in_store_and_sink(

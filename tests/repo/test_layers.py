@@ -31,8 +31,9 @@ def layer(ours: str, third: Optional[str] = None) -> Layer:
 
 LAYERS = {
     "errors": layer("", third=""),
-    "model": layer("qos", third=""),
-    "qos": layer("", third=""),
+    "direction": layer("", third=""),
+    "model": layer("direction qos", third=""),
+    "qos": layer("direction", third=""),
     "packets": layer("", third="numpy"),
     "sa_table": layer("ipsec", third="numpy"),
     "ipsec": layer("model", third=""),

@@ -33,7 +33,8 @@ class Load:
         self._store.start(moment(0))
         for name, settings in self._settings.items():
             sink = Sink(Config.model_validate(settings))
-            self._deliveries[name] = Delivery(name, sink, Spool(self._folder, name), wait=_wait)
+            spool = Spool(self._folder, name, self._store.turns)
+            self._deliveries[name] = Delivery(name, sink, spool, wait=_wait)
             self._deliveries[name].start()
 
     def commit(self, ended: threading.Event) -> None:

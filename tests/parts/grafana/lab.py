@@ -32,7 +32,7 @@ from ipsecmon.model import (
     TunnelIncrement,
     TunnelKey,
 )
-from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueuePlace
 
 __all__ = ["END_MS", "INTERVAL_S", "PARTS", "START_MS", "STEPS", "batches", "sent_octets"]
 
@@ -236,18 +236,23 @@ def _layer(key: LayerKey, octets: int) -> LayerIncrement:
 
 def _queues(days: int, step: int) -> Iterator[QueueIncrement]:
     changed = step >= _CHANGE and not days
-    for names, share in ((("htb", "1:", "root"), 1.0), (("fq_codel", "10:", "1:10"), 0.6)):
+    for way, names, share in (
+        (Direction.OUT, (NIC, "htb", "1:", "root"), 1.0),
+        (Direction.OUT, (NIC, "fq_codel", "10:", "1:10"), 0.6),
+        (Direction.IN, ("ifb0", "htb", "1:", "root"), 0.3),
+    ):
         drops = round((3 if changed else 14) * share * (1 + math.sin(step / 9)))
         backlog = round((6_000 if changed else 30_000) * share * (1 + math.sin(step / 7)))
         octets = round(5_000_000 * share)
         yield QueueIncrement(
-            QueueKey(NIC, *names),
+            QueueKey(*names),
             octets,
             7000,
             drops,
             overlimits=drops,
             backlog_octets=backlog,
             backlog_packets=backlog // 1000,
+            place=QueuePlace(LINE, way),
         )
 
 

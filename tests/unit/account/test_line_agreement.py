@@ -23,6 +23,7 @@ NS = 10**9
 IN, OUT = Direction.IN, Direction.OUT
 WIRE, NIC, LINK = ObservationPoint.WIRE, ObservationPoint.NIC, ObservationPoint.LINK_HEADERS
 DROPS, SKEW = ObservationPoint.QDISC_DROPS, ObservationPoint.READ_SKEW
+BEFORE = ObservationPoint.DROPPED_BEFORE_RULES
 FRAGMENTS = ObservationPoint.FRAGMENT_HEADERS
 LINES = {"T1": ("wan0",)}
 
@@ -120,9 +121,14 @@ def test_headers_that_one_interface_does_not_tell_are_not_known_of_the_line() ->
 
 def test_fragments_of_the_machine_count_once_whatever_the_number_of_interfaces() -> None:
     rows = {CounterKey(name, IN, FRAGMENTS): Volume(200, 10) for name in ("eth1", "eth2")}
-    rows.update({CounterKey(name, IN, DROPS): Volume(0, 3) for name in ("eth1", "eth2")})
-    said = outside_of(("eth1", "eth2"), IN, rows).said
-    assert (said[FRAGMENTS], said[DROPS]) == (Volume(200, 10), Volume(0, 6))
+    assert outside_of(("eth1", "eth2"), IN, rows).said[FRAGMENTS] == Volume(200, 10)
+
+
+def test_what_queues_dropped_came_to_the_rules_outbound_and_not_inbound() -> None:
+    rows = {CounterKey(name, way, DROPS): Volume(0, 3) for name in ("eth1", "eth2") for way in (IN, OUT)}
+    rows[CounterKey("eth1", IN, BEFORE)] = Volume(0, 5)
+    assert outside_of(("eth1", "eth2"), OUT, rows).said == {DROPS: Volume(0, 6)}
+    assert outside_of(("eth1", "eth2"), IN, rows).said == {BEFORE: Volume(0, 11)}
 
 
 def in_turn(*intervals: tuple[int, int]) -> list[Word]:

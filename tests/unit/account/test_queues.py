@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.account import queues
-from ipsecmon.account.queues import MAX_QUEUES, QueueBooks
-from ipsecmon.qos import QueueKey, QueueReading
+from ipsecmon.account.queues import MAX_QUEUES, QueueBooks, place_of
+from ipsecmon.model import Direction
+from ipsecmon.qos import NOWHERE, QueueKey, QueuePlace, QueueReading
 
 ROOT = QueueKey("wan0", "htb", "1:", "root")
 CLASS = QueueKey("wan0", "htb", "1:10", "1:")
@@ -121,6 +122,24 @@ def test_what_is_made_anew_all_the_time_has_an_end(monkeypatch: pytest.MonkeyPat
         polled(books, said(ROOT._replace(handle=f"{0x8001 + number:x}:"), 1))
     assert len(books.increments()) <= 11
     assert books.beyond == 1
+
+
+@pytest.mark.parametrize(
+    ("interface", "kind", "place"),
+    [
+        ("wan0", "htb", QueuePlace("T1", Direction.OUT)),
+        ("wan1", "ingress", QueuePlace("T2", Direction.IN)),
+        ("wan1", "clsact", QueuePlace("T2", Direction.UNKNOWN)),  # it counts both directions in one number
+        ("ifb0", "cake", QueuePlace("T1", Direction.IN)),
+        ("ifb1", "cake", QueuePlace("", Direction.IN)),  # of two lines together
+        ("ifb2", "cake", NOWHERE),  # of an interface that is no line's any more
+        ("lan0", "htb", NOWHERE),
+    ],
+)
+def test_a_queue_is_of_the_line_whose_packets_it_gets(interface: str, kind: str, place: QueuePlace) -> None:
+    lines = {"wan0": "T1", "ppp0": "T1", "wan1": "T2"}
+    origins = {"ifb0": {"wan0", "ppp0"}, "ifb1": {"wan0", "wan1"}, "ifb2": {"eth9"}}
+    assert place_of(QueueKey(interface, kind, "1:", "root"), lines, origins) == place
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.booleans(), st.booleans()), max_size=30))

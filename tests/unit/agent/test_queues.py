@@ -14,13 +14,15 @@ from ipsecmon.agent.marks import mark
 from ipsecmon.agent.observe import Counters
 from ipsecmon.agent.queues import MAX_AN_HOUR, SETTLE_NS, TC_CONFIG, QueueMeter
 from ipsecmon.errors import SourceError, StoreError
-from ipsecmon.qos import Event, EventKind, QueueConfig, QueueKey, QueueReading
+from ipsecmon.model import Direction
+from ipsecmon.qos import Event, EventKind, QueueConfig, QueueKey, QueuePlace, QueueReading
 from ipsecmon.sources.tc import TcNews, TcState
 from ipsecmon.store import Store, events
 from tests.unit.agent.made_up import NS, SteppedClock
 
 ALWAYS = 2**62
 ROOT = QueueKey("wan0", "tbf", "9:", "root")
+BEHIND = QueueKey("ifb0", "tbf", "7:", "root")
 
 
 def tbf(rate: str) -> QueueConfig:
@@ -33,7 +35,9 @@ class Source:
     def __init__(self) -> None:
         self.rate: Optional[str] = "1Mbit"
         self.interfaces = ["wan0"]
+        self.origins = {"ifb0": {"wan0"}}
         self.packets = 0
+        self.more: list[QueueKey] = []
         self.news = TcNews()
         self.error = ""
 
@@ -41,8 +45,12 @@ class Source:
     def last(self) -> Optional[TcState]:
         if self.error:
             return None
-        reading = QueueReading(ROOT, "boot/3", {"octets": 100 * self.packets, "packets": self.packets})
-        return TcState([reading], ["wan0"], {})
+        numbers = {"octets": 100 * self.packets, "packets": self.packets}
+        readings = [QueueReading(key, "boot/3", numbers) for key in (ROOT, *self.more)]
+        return TcState(readings, ["wan0"], {}, self.origins)
+
+    def lines(self) -> dict[str, str]:
+        return dict.fromkeys(self.interfaces, "T1")
 
     def hear(self) -> TcNews:
         news, self.news = self.news, TcNews()
@@ -66,7 +74,7 @@ class Run:
         self.store.start(clock.now())
         self.timers: list[tuple[int, Callable[[], object]]] = []
         self.journal = Journal(self.store, clock, self.counts)
-        self.meter = QueueMeter(source, lambda: source.interfaces, self.journal, self.counts, clock)
+        self.meter = QueueMeter(source, source.lines, self.journal, self.counts, clock)
         self.meter.start(self.store, lambda at_ns, call: self.timers.append((at_ns, call)))
 
     def change(self, rate: str) -> None:
@@ -195,6 +203,20 @@ def test_a_source_that_fails_is_said_once_and_counting_goes_on(
     run.source.error = ""
     run.meter.read()
     assert [one.packets for one in run.meter.increments()] == [5]
+
+
+def test_increments_say_whose_packets_they_are_also_when_the_ifb_has_gone_meanwhile(run: Run) -> None:
+    run.source.more = [BEHIND]
+    run.meter.read()
+    run.source.packets, run.source.more, run.source.origins = 5, [], {}
+    ended = QueueReading(BEHIND, "boot/3", {"octets": 300, "packets": 3})
+    run.source.news = TcNews([ended], has_any=True)
+    run.meter.read()
+    told = {one.key: (one.packets, one.place) for one in run.meter.increments()}
+    assert told == {
+        ROOT: (5, QueuePlace("T1", Direction.OUT)),
+        BEHIND: (3, QueuePlace("T1", Direction.IN)),
+    }
 
 
 def test_events_wait_for_a_store_that_refuses_and_have_an_end(

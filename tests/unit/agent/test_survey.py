@@ -54,7 +54,7 @@ def test_a_line_that_is_not_there_is_refused() -> None:
 def test_peers_of_the_kernel_have_their_address_as_name() -> None:
     assert survey(router()).tunnels == (
         Tunnel("vti1", "198.51.100.8", addresses=("198.51.100.8",)),
-        tunnel("ipsec-198.51.100.7", "198.51.100.7", has_sas=True),
+        tunnel("ipsec-198.51.100.7", "198.51.100.7", has_sas=True, if_ids=(7,)),
     )
 
 
@@ -121,7 +121,7 @@ def test_a_connection_lends_its_name_and_its_peer_is_one_tunnel() -> None:
     berlin, spare = (Connection(name, ("198.51.100.7",)) for name in ("hq-berlin", "spare"))
     found = survey(router(connections=(berlin, spare)))
 
-    assert tunnel("hq-berlin", "198.51.100.7", also=("spare",), has_sas=True) in found.tunnels
+    assert tunnel("hq-berlin", "198.51.100.7", also=("spare",), has_sas=True, if_ids=(7,)) in found.tunnels
     assert list(names(found).values()).count("198.51.100.7") == 1
 
 
@@ -130,7 +130,10 @@ def test_a_host_name_and_its_address_are_one_peer() -> None:
     addresses = ("198.51.100.7", "2001:db8::7")
     found = survey(router(connections=(berlin,), resolved={"berlin.example.net": addresses}))
 
-    assert tunnel("hq-berlin", "berlin.example.net", addresses=addresses, has_sas=True) in found.tunnels
+    assert (
+        tunnel("hq-berlin", "berlin.example.net", addresses=addresses, has_sas=True, if_ids=(7,))
+        in found.tunnels
+    )
     assert "198.51.100.7" not in names(found).values()
 
 

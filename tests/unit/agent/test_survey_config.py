@@ -48,6 +48,7 @@ def test_one_of_everything_is_a_config_that_passes() -> None:
         "rw: anybody may call",
         "now: 198.51.100.20",
         "gre1: GRE to 198.51.100.9",
+        "inside: xfrm   # ipsec1: layer by layer",
     ):
         assert told in text
     assert "# Not seen: IPsec SAs: noway\n" in text
@@ -123,6 +124,41 @@ def test_gre_is_told_with_the_peer_that_it_counts_with_or_as_clear() -> None:
     assert "    inside: gre   # gre1: layer by layer\n" in proposed(links=(gre,), tunnels=(berlin,))
     assert "inside: gre" not in proposed(links=(gre,))
     assert "no IPsec was seen: in the built-in part `gre` on the line" in proposed(links=(gre,))
+
+
+XFRM = Link("ipsec1", "xfrm", number="0x7")
+PARENT = Tunnel("parent", "198.51.100.7", addresses=("198.51.100.7",), if_ids=(7,))
+
+
+def test_an_xfrm_interface_is_the_inside_of_the_tunnel_whose_sas_have_its_if_id() -> None:
+    text = proposed(links=(XFRM, Link("ipsec2", "xfrm", number="0x8")), tunnels=(PARENT,))
+
+    assert "    inside: xfrm   # ipsec1: layer by layer\n" in text
+    assert [counter.inside for counter in checked(text).counters] == ["xfrm"]
+    assert "# - ipsec1: an xfrm interface (if_id 0x7); its IPsec is that of parent: counted with it" in text
+    assert "# - ipsec2: an xfrm interface (if_id 0x8); no IPsec of a fixed peer was seen for it\n" in text
+
+
+def test_an_xfrm_interface_of_several_tunnels_is_no_one_s_inside() -> None:
+    lyon = Tunnel("lyon", "198.51.100.8", addresses=("198.51.100.8",), if_ids=(7,))
+    text = proposed(links=(XFRM,), tunnels=(PARENT, lyon))
+
+    assert "inside: xfrm" not in text
+    assert "its IPsec is that of parent, lyon together" in text
+    checked(text)
+
+
+def test_beside_gre_an_xfrm_interface_is_a_choice() -> None:
+    gre = Link("gre1", "gre", far_end="198.51.100.7")
+    text = proposed(links=(XFRM, gre), tunnels=(PARENT,))
+
+    assert [counter.inside for counter in checked(text).counters] == ["gre"]
+    assert "  #   inside: xfrm   # ipsec1: layer by layer, instead\n" in text
+
+
+@pytest.mark.parametrize("number", ["", "0x0", "0x7 ", "seven", "-7", "0x123456789"])
+def test_what_is_no_if_id_is_none(number: str) -> None:
+    assert Link("ipsec1", "xfrm", number=number).if_id == 0
 
 
 def test_hundreds_of_peers_get_groups_and_the_rest_is_told() -> None:

@@ -116,9 +116,17 @@ def test_the_far_end_of_each_sa_is_seen_and_whether_its_esp_is_in_udp() -> None:
     assert list(read_states(recorded("states.txt"), OWN)) == [
         Sighting("198.51.100.20", True, True, NEAR),
         Sighting("198.51.100.20", True, True, NEAR),
-        Sighting("198.51.100.7", True, near_ends=NEAR),
+        Sighting("198.51.100.7", True, near_ends=NEAR, if_ids=(7,)),
         Sighting("198.51.100.7", True, near_ends=NEAR),
     ]
+
+
+def test_a_policy_of_an_xfrm_interface_names_it() -> None:
+    """As ip(8) prints one, from the kernel."""
+    text = "src 10.1.0.0/24 dst 10.2.0.0/24 \n\tdir out priority 0 ptype main \n\ttmpl src 203.0.113.1"
+    text += " dst 198.51.100.7\n\t\tproto esp reqid 1 mode tunnel\n\tif_id 0x17\n"
+
+    assert [one.if_ids for one in read_policies(text, OWN)] == [(0x17,)]
 
 
 def test_the_far_end_of_a_policy_is_its_templates_or_in_transport_mode_the_selectors() -> None:

@@ -25,7 +25,7 @@ from ipsecmon.model import (
     TunnelIncrement,
     TunnelKey,
 )
-from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueuePlace
 from tests.unit.store.store_cases import DAY_S, NS, T0_S, batch, commit, opened
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -37,6 +37,10 @@ CHANGE_S = HOUR_S  # after T0_S
 PACKET = 1000
 FIFO = QueueKey("wan0", "pfifo", "1:", "root")
 CLASSES = [QueueKey("wan0", "htb", f"1:{number}", "1:") for number in (10, 20)]
+
+
+INGRESS = QueueKey("wan0", "ingress", "ffff:", "ffff:fff1")
+SHAPER, ELSEWHERE = QueueKey("ifb0", "htb", "1:", "root"), QueueKey("ifb1", "htb", "1:", "root")
 
 
 def interval(after_s: int, inbound: dict[str, int], outbound: dict[str, int], sent: dict[str, int]) -> Batch:
@@ -57,6 +61,12 @@ def interval(after_s: int, inbound: dict[str, int], outbound: dict[str, int], se
     if after_s >= CHANGE_S:
         told = [(key, sent[name], dropped[name]) for key, name in zip(CLASSES, (VPN, WEB))]
     queues = [QueueIncrement(key, (PACKET + 14) * packets, packets, drops) for key, packets, drops in told]
+    came = sum(inbound.values())
+    queues += [
+        QueueIncrement(INGRESS, (PACKET + 14) * came, came),
+        QueueIncrement(SHAPER, (PACKET + 14) * came, came, drops=100, place=QueuePlace("T1", IN)),
+        QueueIncrement(ELSEWHERE, 7, 1, place=QueuePlace("T2", IN)),
+    ]
     return replace(batch(after_s, *rows, length_s=STEP_S), tunnels=(tunnel,), queues=tuple(queues))
 
 
@@ -145,6 +155,26 @@ def test_the_inside_of_tunnels_has_its_path_loss_and_queues_their_drops(qos: Pat
     old, new = row(document, "out", "queue", "pfifo 1:"), row(document, "out", "queue", "htb 1:10")
     assert old["after"]["octets"] is None and new["before"]["octets"] is None
     assert new["after"]["mean_bits_per_s"] == pytest.approx(260 * 1014 * 8 / STEP_S, rel=0.02)
+
+
+def test_what_comes_in_has_its_queues_in_rows_of_its_own(qos: Path, config_file: Path) -> None:
+    """Those of the ifb that the line's ingress leads to, and the ingress itself: none of them goes out."""
+    document = answer(config_file)
+    queues = [(one["direction"], one["name"]) for one in document["rows"] if one["kind"] == "queue"]
+    assert sorted(queues) == [
+        ("in", "ifb0 htb 1:"),
+        ("in", "ingress ffff:"),
+        ("out", "htb 1:10"),
+        ("out", "htb 1:20"),
+        ("out", "pfifo 1:"),
+    ]
+    line, shaper = row(document, "in", "line", "T1"), row(document, "in", "queue", "ifb0 htb 1:")
+    for side in ("before", "after"):
+        came = line[side]["octets"] // PACKET
+        assert shaper[side]["octets"] == (PACKET + 14) * came
+        assert shaper[side]["missing_packets"] == 100 * HOUR_S // STEP_S
+        assert shaper[side]["missing_share"] == pytest.approx(1 / 7, rel=0.02)
+        assert line[side]["share"] == 1 and shaper[side]["share"] is None
 
 
 def test_a_change_that_changed_nothing_is_no_difference(tmp_path: Path, config_file: Path) -> None:

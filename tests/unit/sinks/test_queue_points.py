@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.model import Direction
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueuePlace
 from ipsecmon.sinks.encoding import encode_csv, encode_line_protocol
 from ipsecmon.sinks.points import points_of
 from ipsecmon.sinks.queue_points import NUMBERS
 from ipsecmon.sinks.selection import has_any, select
 from tests.unit.sinks.samples import START_NS, batch
 
+ON_T1 = QueuePlace("T1", Direction.OUT)
 HTB = QueueKey("wan0", "htb", "1:10", "1:1")
 CHANGED = Event(EventKind.QDISC_CHANGED, START_NS + 7, START_NS + 7, 'wan0: "x", y=z', "wan0", 2)
 MARK = Event(EventKind.MARK, START_NS - 10**18, START_NS - 10**18 + 5 * 10**9, "VoIP first")
 BATCH = replace(
     batch(),
-    queues=(QueueIncrement(HTB, 1000, 10, drops=2, lends=0, borrows=3, backlog_packets=4),),
+    queues=(
+        QueueIncrement(
+            HTB,
+            1000,
+            10,
+            drops=2,
+            lends=0,
+            borrows=3,
+            backlog_packets=4,
+            place=ON_T1,
+        ),
+    ),
     events=(CHANGED, MARK),
 )
 
@@ -25,7 +38,9 @@ def test_a_queue_has_what_its_kind_counts_and_no_more() -> None:
     (point,) = (one for one in points_of(BATCH) if one.measurement == "qdisc")
     assert point.tags == {
         "router": "hq-gw1",
+        "line": "T1",
         "interface": "wan0",
+        "direction": "out",
         "kind": "htb",
         "handle": "1:10",
         "parent": "1:1",
@@ -33,6 +48,12 @@ def test_a_queue_has_what_its_kind_counts_and_no_more() -> None:
     assert set(point.fields) == {*NUMBERS, "lends", "borrows"}
     assert (point.fields["drops"], point.fields["lends"], point.fields["backlog_packets"]) == (2, 0, 4)
     assert point.time_ns == START_NS
+
+
+def test_a_queue_of_no_line_has_no_line_tag() -> None:
+    queue = QueueIncrement(HTB, 1000, place=QueuePlace("", Direction.IN))
+    (point,) = (one for one in points_of(replace(BATCH, queues=(queue,))) if one.measurement == "qdisc")
+    assert point.tags["direction"] == "in" and "line" not in point.tags
 
 
 def test_an_event_stands_at_its_own_time_with_its_end_in_milliseconds() -> None:
@@ -48,6 +69,7 @@ def test_an_event_stands_at_its_own_time_with_its_end_in_milliseconds() -> None:
 def test_a_selection_takes_queues_and_events_by_their_interface() -> None:
     chosen = select(BATCH, ["wan0"])
     assert (chosen.queues, chosen.events) == (BATCH.queues, (CHANGED,))
+    assert select(BATCH, ["T1"]).queues == BATCH.queues  # those of an ifb have no other name in a config
     assert has_any(chosen)
     assert not has_any(select(BATCH, ["web elsewhere"]))
 

@@ -22,7 +22,7 @@ from ipsecmon.model import (
     SelfMeasurement,
     TunnelIncrement,
 )
-from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey
+from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueuePlace
 from ipsecmon.store.codec import decode_batch, encode_batch
 from tests.unit.store.store_cases import PARENT_IN, PARENT_OUT, VPN, WEB
 
@@ -215,12 +215,15 @@ def test_a_broken_baseline_is_refused(broken: object) -> None:
 
 QUEUE = QueueIncrement(QueueKey("wan0", "htb", "1:10", "1:1"), 1000, 10, drops=2, lends=4, backlog_packets=1)
 EVENT = Event(EventKind.QDISC_CHANGED, 5, 7, "wan0: …", "wan0", 2)
-WITH_QUEUES = replace(BATCH, queues=(QUEUE, QueueIncrement(QUEUE.key, 1)), events=(EVENT,))
+PLACED = QueueIncrement(QUEUE.key, 7, place=QueuePlace("T1", Direction.OUT))
+LINELESS = QueueIncrement(QUEUE.key, place=QueuePlace("", Direction.IN))
+WITH_QUEUES = replace(BATCH, queues=(QUEUE, QueueIncrement(QUEUE.key, 1), PLACED, LINELESS), events=(EVENT,))
 
 
 def test_queues_and_events_come_back_as_they_were() -> None:
     text = encode_batch(WITH_QUEUES)
     assert text.startswith(TEXT[:-1] + ',[],[],[],[],[],[],[["wan0","htb","1:10","1:1",1000,10,2,')
+    assert '["wan0","htb","1:10","1:1","T1","out",7]' in text
     assert decode_batch(text) == WITH_QUEUES
     both = replace(WITH_QUEUES, tunnels=WITH_TUNNELS.tunnels, xfrm_errors=WITH_TUNNELS.xfrm_errors)
     assert decode_batch(encode_batch(both)) == both
@@ -233,6 +236,9 @@ def test_queues_and_events_come_back_as_they_were() -> None:
         (["wan0", "htb", "1:10", "1:1", *range(99)], None),
         (["wan0", "htb", "1:10", 7], None),
         (["wan0", "htb", "1:10", "1:1", None], None),
+        (["wan0", "htb", "1:10", "1:1", "T1"], None),
+        (["wan0", "htb", "1:10", "1:1", "T1", "sideways", 1], None),
+        (["wan0", "htb", "1:10", "1:1", "T1", 1], None),
         (["wan0", "htb", "1:10", "1:1", 1.5], None),
         (None, ["mark", 1, 2, "text", ""]),
         (None, ["marked", 1, 2, "text", "", 1]),

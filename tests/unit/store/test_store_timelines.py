@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipsecmon.model import Direction, Increment, TunnelIncrement
-from ipsecmon.qos import QueueIncrement, QueueKey
+from ipsecmon.qos import NOWHERE, QueueIncrement, QueueKey, QueuePlace
 from ipsecmon.store import Happened, Timeline, timelines
 from tests.unit.store.store_cases import DAY_S, NS, PARENT_IN, T0_S, WEB, batch, commit, moment, opened
 
@@ -32,6 +32,17 @@ def test_intervals_come_as_they_were_counted_with_all_that_happened(tmp_path: Pa
     assert found.counters == {WEB: [Happened(0, 1000, 10, 100, 1), Happened(1, 1000, 10, 0, 0)]}
     assert found.tunnels == {("VPN-to-parent", Direction.IN): [Happened(0, 1000, 10, 0, 0, 4)]}
     assert found.queues == {FIFO: [Happened(0, 900, 9, 0, 0, 3)]}
+    assert found.places == {FIFO: NOWHERE}
+
+
+def test_a_queue_stands_where_it_stood_last(tmp_path: Path) -> None:
+    places = [QueuePlace("T1", Direction.IN), QueuePlace("T2", Direction.IN), NOWHERE]
+    with opened(tmp_path) as store:
+        for number, place in enumerate(places):
+            commit(store, replace(batch(10 * number), queues=(QueueIncrement(FIFO, 9, place=place),)))
+
+    (found,) = lines(tmp_path, (0, 20))
+    assert found.places == {FIFO: places[1]}
 
 
 def test_an_interval_across_an_end_is_on_neither_side(tmp_path: Path) -> None:
