@@ -22,6 +22,7 @@ from ipsecmon.agent.agreement import lines_of
 from ipsecmon.agent.assignment import save_groups
 from ipsecmon.agent.bridge import bridge
 from ipsecmon.agent.checkup import CHECKUP_NS, Checkup
+from ipsecmon.agent.claim import Claim
 from ipsecmon.agent.control import Control, Reply, Totals, describe_totals
 from ipsecmon.agent.foreign_rules import build_keeper
 from ipsecmon.agent.gather import Gather
@@ -68,15 +69,8 @@ class Agent:
         self._is_watched = is_watched
         self._counts = wired.counts
         self._clock = wired.clock
-        self._loop = Loop(
-            wired.clock,
-            wired.counts,
-            {
-                signal.SIGINT: self.end,
-                signal.SIGTERM: self.end,
-                signal.SIGHUP: self._on_hangup,
-            },
-        )
+        on_signal = {signal.SIGINT: self.end, signal.SIGTERM: self.end, signal.SIGHUP: self._on_hangup}
+        self._loop = Loop(wired.clock, wired.counts, on_signal)
         self._control = Control(
             wired.folder,
             self._loop,
@@ -139,6 +133,10 @@ class Agent:
     def _start(self) -> None:
         wired = self._wired
         now = self._clock.now()
+        if wired.plan.managed:
+            claim = Claim(wired.plan.table, self._loop)
+            claim.start()
+            self._unwind.append(claim.stop)
         opened = wired.store.start(now)
         self._unwind.append(wired.store.stop)
         if opened.moved_aside:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
+import os
 import sys
 from typing import Any, Optional
 
@@ -14,6 +16,7 @@ from ipsecmon.errors import IpsecmonError
 
 __all__ = ["cli", "main"]
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # where a shell sends our output to
 _COMMANDS = (
     *("backfill", "check", "compare", "doctor", "events", "init", "line", "mark"),
     *("reload", "report", "rules", "run", "status", "top", "tunnels"),
@@ -39,11 +42,26 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            value = super().invoke(ctx)
+            if isinstance(sys.stdout, io.TextIOBase):  # None where a shell has closed it
+                sys.stdout.flush()
+            return value
         except IpsecmonError as error:
             for line in str(error).splitlines():
                 click.echo(f"ipsecmon: {line}", err=True)
             sys.exit(1)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            _forget_output()
+            click.echo(f"ipsecmon: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
+
+
+def _forget_output() -> None:
+    """Python would try once more to write what is left, and say at its end that it can't."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a device
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -6,6 +6,7 @@ whatever has the wrong type is passed over here, because its own check tells tha
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Hashable, Iterator
 from typing import Any, Callable, NamedTuple, Optional
@@ -58,6 +59,7 @@ def disagreements(document: Document) -> list[Problem]:
         *_several_lines(document, counters, lines, root.get("rules", "managed")),
         *_kinds(document, counters, root.get("rules", "managed")),
         *_unknown_tunnels(document, counters, tunnels),
+        *_twice(document, _sink_files(root), posixpath.normpath, "; one would cut off lines of the other"),
         *_unknown_sink_counters(document, root, _sink_names(names, lines)),
     ]
 
@@ -107,6 +109,11 @@ def _interfaces(lines: list[tuple[KeyPath, dict[str, Any]]]) -> list[_Found]:
             if isinstance(name, str):
                 found.append(((*path, "interface", index), name))
     return found
+
+
+def _sink_files(root: dict[str, Any]) -> list[_Found]:
+    files = [((*path, "file"), entry.get("file")) for path, entry in _items(root, "sinks")]
+    return _values([(path, settings) for path, settings in files if isinstance(settings, dict)], "path")
 
 
 def _read_ipsec(counter: dict[str, Any]) -> Optional[Ipsec]:

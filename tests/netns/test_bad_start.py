@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ipsecmon.helper.netfilter import open_nflog
 from tests.netns.agent import Agent, in_namespace, volume
 from tests.netns.exchange import exchange_udp
 from tests.netns.topology import FAR, Topology
@@ -47,8 +48,6 @@ def test_an_interface_that_is_not_there(agent: Agent) -> None:
 
 
 def test_a_group_that_another_program_owns(topology: Topology, agent: Agent) -> None:
-    from ipsecmon.helper.netfilter import open_nflog
-
     with in_namespace(topology.name("router")):
         owner = open_nflog([GROUP], 1 << 20)
     with owner:
@@ -62,6 +61,34 @@ def test_a_second_agent_on_the_same_store(agent: Agent) -> None:
     agent.start()
 
     assert "another ipsecmon agent" in one_line(agent.fails())
+
+
+def test_a_second_agent_whose_rules_would_take_the_place_of_the_first_ones(
+    topology: Topology, agent: Agent, tmp_path: Path
+) -> None:
+    (tmp_path / "second").mkdir()
+    agent.start()
+    rules = topology.run("router", "nft", "-s", "list", "ruleset")
+    settings = {"nflog": {"groups": "100-200"}, "line": {"name": "LAN", "interface": "lan0"}}
+    second = Agent(topology, tmp_path / "second", settings)
+    said = one_line(second.fails())
+
+    assert f"another ipsecmon agent (pid {agent.pid}) keeps the rules of this network namespace" in said
+    assert topology.run("router", "nft", "-s", "list", "ruleset") == rules
+
+
+def test_a_claim_by_anybody_keeps_no_agent_from_starting(topology: Topology, agent: Agent) -> None:
+    program = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('\\0ipsecmon/ipsecmon'); s.listen()"
+    program += "; print('there', flush=True); input()"
+    nobody = ("setpriv", "--reuid", "65534", "--clear-groups", "/usr/bin/python3", "-c", program)
+    process = topology.start("router", *nobody)
+    assert process.stdout is not None and process.stdout.readline() == "there\n"
+    agent.start()
+
+    assert (
+        f"another user's process has our claim to the rules, which is ignored pid={process.pid}"
+        in agent.log()
+    )
 
 
 def test_no_capability(agent: Agent) -> None:
@@ -139,7 +166,7 @@ def test_influxdb_that_cannot_be_reached_at_start_does_not_stop_counting(
             agent.end()
 
 
-def test_an_agent_that_finds_its_groups_taken_leaves_the_other_agents_rules_alone(
+def test_an_agent_that_finds_its_groups_taken_leaves_the_rules_that_stand_alone(
     topology: Topology, tmp_path: Path
 ) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
@@ -151,8 +178,12 @@ def test_an_agent_that_finds_its_groups_taken_leaves_the_other_agents_rules_alon
     second = Agent(topology, folders[1], {})
     try:
         first.start()
+        first.stop()
         before = topology.run("router", "nft", "-s", "list", "ruleset")
-        assert f"NFLOG group {GROUP} is in use" in one_line(second.fails())
+        with in_namespace(topology.name("router")):
+            owner = open_nflog([GROUP], 1 << 20)
+        with owner:
+            assert f"NFLOG group {GROUP} is in use" in one_line(second.fails())
         assert topology.run("router", "nft", "-s", "list", "ruleset") == before
     finally:
         first.end()

@@ -33,3 +33,24 @@ def test_a_locale_without_the_letters_of_a_name_costs_only_these(
 
     assert done.returncode == 0, done.stderr
     assert b"b\\xfcro-\\u6771\\u4eac" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "--csv", "--month"], ["report", "--json", "--month"], ["line"], ["rules", "show"]]
+)
+def test_output_to_a_full_disk_is_said_in_one_line(
+    command: list[str], config_file: Path, tmp_path: Path
+) -> None:
+    with opened(tmp_path / "store") as store:
+        commit(store, batch(0))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ipsecmon", *command, "-c", str(config_file)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "ipsecmon: the output cannot be written: No space left on device\n"
