@@ -385,7 +385,7 @@ def _sum(total: Increment, one: Increment) -> Increment:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rounds)
 def test_the_books_balance_at_rest_through_losses_failures_and_restarts(run: list[Round]) -> None:
     books = Books()

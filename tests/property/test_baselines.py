@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.clock import Moment
@@ -68,7 +68,6 @@ def carried_by(baseline: Baseline) -> Sums:
     return {(one.part, one.direction): one.octets for one in baseline.parts}
 
 
-@settings(deadline=None)
 @given(runs(any_s))
 def test_what_is_told_is_what_the_bucket_carried_and_nothing_is_told_of_an_empty_one(
     run: list[tuple[int, bool, list[PartIncrement]]],
@@ -83,7 +82,6 @@ def test_what_is_told_is_what_the_bucket_carried_and_nothing_is_told_of_an_empty
             history[bucket_s(batch)][part.part, part.direction] += part.octets
 
 
-@settings(deadline=None)
 @given(runs(onward_s))
 def test_while_the_clock_goes_on_all_is_told_in_time_and_once(
     run: list[tuple[int, bool, list[PartIncrement]]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.config import Config, ConfigErrors, parse
@@ -44,7 +44,6 @@ def test_any_text_is_a_config_or_config_errors(text: str) -> None:
 
 
 @given(st.integers(0, len(TEXT)), st.integers(0, 40), YAML_SIGNS)
-@settings(deadline=None)
 def test_the_example_with_a_piece_replaced_is_a_config_or_config_errors(
     at: int, removed: int, inserted: str
 ) -> None:
@@ -66,6 +65,5 @@ def mutated_examples(draw: st.DrawFn) -> Any:
 
 
 @given(mutated_examples())
-@settings(deadline=None)
 def test_the_example_with_a_value_replaced_is_a_config_or_config_errors(root: Any) -> None:
     judged(yaml.safe_dump(root, allow_unicode=True))

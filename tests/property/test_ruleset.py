@@ -119,7 +119,7 @@ def holds(one: Conjunction, packet: Packet) -> bool:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(matches, ways, st.lists(packets, min_size=5, max_size=20))
 def test_some_alternative_holds_exactly_where_the_match_does(
     match: Match, way: Direction, passing: list[Packet]
@@ -192,7 +192,7 @@ any_plans = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(good_plans)
 def test_no_word_of_a_users_name_gets_into_a_rule(plan: Plan) -> None:
     plan.check()
@@ -212,7 +212,7 @@ IPTABLES_WORDS = frozenset(_IPTABLES_WORDS.split())
 OUR_CHAIN = re.compile(r"ipsecmon-a-([0-9a-f]{10}|(line|inner)_(in|out)|arriving|to_many|leaving)")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(good_plans)
 def test_no_word_of_a_users_name_gets_into_an_iptables_rule(plan: Plan) -> None:
     plan.check()
@@ -223,13 +223,12 @@ def test_no_word_of_a_users_name_gets_into_an_iptables_rule(plan: Plan) -> None:
         assert word in IPTABLES_WORDS or ours, word
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(good_plans, st.sampled_from(["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"]))
 def test_both_iptables_take_whatever_is_rendered(plan: Plan, program: str) -> None:
     assert iptables_refuse(program, show(plan)) == ""
 
 
-@settings(deadline=None)
 @given(any_plans | good_plans)
 def test_a_plan_is_refused_or_rendered_and_never_breaks(plan: Plan) -> None:
     try:
@@ -240,7 +239,6 @@ def test_a_plan_is_refused_or_rendered_and_never_breaks(plan: Plan) -> None:
     assert Plan.decode(plan.encode()) == plan
 
 
-@settings(deadline=None)
 @given(any_plans.filter(lambda plan: plan.table != "ipsecmon"))
 @example(replace(plan_named("t", "eth1", "a", "::1", Match(), False), table="ipsecmon"))
 def test_removal_names_a_checked_table_only(plan: Plan) -> None:
@@ -251,7 +249,7 @@ def test_removal_names_a_checked_table_only(plan: Plan) -> None:
     assert re.fullmatch(r"add table inet (\w+)\ndelete table inet \1\n", render_removal(plan))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(good_plans)
 def test_nft_takes_whatever_is_rendered(plan: Plan) -> None:
     assert nft_accepts(render(plan)) == ""

@@ -146,13 +146,13 @@ def run_both(run: list[Step]) -> None:
     assert swift.saved() == slow.saved()
 
 
-@settings(max_examples=300 * LONGER, deadline=None)
+@settings(max_examples=300 * LONGER)
 @given(steps(CALM + TROUBLES + LIVES))
 def test_counting_all_at_once_gives_what_counting_one_by_one_gives(run: list[Step]) -> None:
     run_both(run)
 
 
-@settings(max_examples=100 * LONGER, deadline=None)
+@settings(max_examples=100 * LONGER)
 @given(steps(CALM * 5 + TROUBLES + ["add", "delete"]))
 def test_through_long_calms_too(run: list[Step]) -> None:
     run_both(run)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecmon.account.shares import Shares
@@ -123,7 +123,6 @@ class Line:
             assert self.told[tunnel] <= self.true[tunnel]
 
 
-@settings(deadline=None)
 @given(st.integers(), steps)
 def test_shares_are_never_more_than_the_truth_and_at_rest_nothing_is_missing_but_what_is_told(
     seed: int, run: list[Step]
@@ -139,7 +138,6 @@ def test_shares_are_never_more_than_the_truth_and_at_rest_nothing_is_missing_but
     assert rest == line.lost + line.told["esp"]
 
 
-@settings(deadline=None)
 @given(st.integers(), steps)
 def test_the_order_and_number_of_looks_does_not_change_what_tunnels_have(seed: int, run: list[Step]) -> None:
     """Without a rekey, which one look may see and the next one no more."""

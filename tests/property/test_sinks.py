@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from influxdb_client.client.write.point import Point
 
@@ -96,7 +96,6 @@ def test_the_octets_of_tunnels_are_those_of_their_increments_and_in_no_other_mea
     assert {point.measurement for point in points_of(alone)} <= {"tunnel", "xfrm_error", "event"}
 
 
-@settings(deadline=None)  # the first one of line protocol loads influxdb_client
 @given(BATCHES, st.sampled_from(sorted(FORMATS)))
 def test_every_line_is_one_line(batch: Batch, name: str) -> None:
     for line in FORMATS[name].encode(batch):

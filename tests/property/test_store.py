@@ -221,7 +221,7 @@ def _reported(folder: Path, start_ns: int, end_ns: int) -> dict[CounterKey, Incr
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(runs, retentions_s, st.integers(-10, 60), st.integers(1, 60))
 def test_a_report_is_the_plain_sum_of_what_was_committed(
     run: list[tuple[int, list[Increment], int]], retention_s: int, first_day: int, days: int
@@ -234,7 +234,7 @@ def test_a_report_is_the_plain_sum_of_what_was_committed(
         assert _reported(Path(name), 0, 2**62) == _plain_sums(done, 0, 2**62)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(runs, st.integers(0, 12 * 360), st.integers(1, 12 * 360))
 def test_a_recent_report_is_exact_to_the_interval(
     run: list[tuple[int, list[Increment], int]], from_end: int, intervals: int
@@ -247,7 +247,7 @@ def test_a_recent_report_is_exact_to_the_interval(
         assert _reported(Path(name), start_ns, end_ns) == _plain_sums(done, start_ns, end_ns)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(runs, st.integers(-10, 60), st.integers(1, 60), st.lists(st.integers(1, 3), min_size=3, max_size=3))
 def test_a_report_over_days_is_the_plain_sum_in_a_store_without_room(
     run: list[tuple[int, list[Increment], int]], first_day: int, days: int, keep: list[int]
@@ -281,7 +281,7 @@ tunnel_runs = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tunnel_runs, retentions_s, st.integers(0, 5))
 def test_totals_and_reports_of_tunnels_are_the_plain_sum_of_what_was_committed(
     run: list[tuple[int, dict[TunnelKey, tuple[int, int, int]]]], retention_s: int, most_totals: int
@@ -322,7 +322,7 @@ changes_of_sas = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(changes_of_sas)
 def test_saved_sas_are_always_those_of_the_last_commit_that_went_well(
     run: list[tuple[dict[int, str], set[int], str]],

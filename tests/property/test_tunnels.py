@@ -96,7 +96,7 @@ def counted(agent: SimulatedAgent) -> dict[object, Volume]:
     }
 
 
-@settings(max_examples=100 * LONGER, deadline=None)
+@settings(max_examples=100 * LONGER)
 @given(steps(SEEN, BETWEEN, ["poll"]))
 @example([Step("carry", 0), Step("poll", 0, (("migrate", 0), ("update", 104), ("expire", 2)))])
 def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(run: list[Step]) -> None:
@@ -108,7 +108,7 @@ def test_totals_are_exact_whenever_the_agent_polls_and_whatever_becomes_of_sas(r
     assert kernel.added <= births <= kernel.added + kernel.moved_unused
 
 
-@settings(max_examples=100 * LONGER, deadline=None)
+@settings(max_examples=100 * LONGER)
 @given(steps(UNSEEN, BETWEEN, ["poll", "poll", "restart"]))
 @example(ADDED_WHILE_AWAY)
 @example(MOVED_THRICE)
@@ -128,7 +128,7 @@ def test_totals_are_within_their_bound_through_flushes_overruns_and_restarts(run
         assert truth.packets <= total["packets"] + total["error_bound_packets"] + unheard["packets"]
 
 
-@settings(max_examples=30 * LONGER, deadline=None)
+@settings(max_examples=30 * LONGER)
 @given(steps(SEEN, BETWEEN, ["poll"]), st.integers(1, 5))
 def test_how_often_is_polled_does_not_change_the_totals(run: list[Step], every: int) -> None:
     seldom = [step for number, step in enumerate(run) if step.name != "poll" or number % every == 0]

@@ -37,7 +37,7 @@ choices = st.randoms(use_true_random=False)
 
 
 def examples(number: int) -> settings:
-    return settings(max_examples=number * LONGER, derandomize=True, deadline=None, database=None)
+    return settings(max_examples=number * LONGER, derandomize=True, database=None)
 
 
 def outcome(decode: Callable[[], Columns]) -> Outcome:
