@@ -5,8 +5,8 @@
                                                                             what its kind has
     event        router, kind, interface                                    count, text, end_ms
 
-line: only where there is one. An event stands at its own time, which may be long before its batch; one of a
-moment ends when it begins.
+line, direction: only where they are known. An event stands at its own time, which may be long before its
+batch; one of a moment ends when it begins.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipsecmon.model import Batch
-from ipsecmon.qos import QUEUE_EXTRAS, QUEUE_LEVELS, QUEUE_SUMS, Event, EventKind, QueueIncrement
+from ipsecmon.qos import NOWHERE, QUEUE_EXTRAS, QUEUE_LEVELS, QUEUE_SUMS, Event, EventKind, QueueIncrement
 from ipsecmon.sinks.point import FieldValue, SeriesPoint
 
 __all__ = ["CHANGE_KINDS", "NUMBERS", "OPTIONAL_NUMBERS", "points_of_events", "points_of_queues"]
@@ -36,7 +36,9 @@ def points_of_events(batch: Batch) -> Iterator[SeriesPoint]:
 
 
 def _tags(batch: Batch, one: QueueIncrement) -> dict[str, str]:
-    tags = {"router": batch.router, **one.key._asdict(), "direction": one.place.direction.value}
+    tags = {"router": batch.router, **one.key._asdict()}
+    if one.place != NOWHERE:  # else as earlier versions wrote them, whose intervals may be sent again
+        tags["direction"] = one.place.direction.value
     return {**tags, "line": one.place.line} if one.place.line else tags
 
 

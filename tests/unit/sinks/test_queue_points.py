@@ -56,6 +56,15 @@ def test_a_queue_of_no_line_has_no_line_tag() -> None:
     assert point.tags["direction"] == "in" and "line" not in point.tags
 
 
+def test_a_queue_of_an_earlier_version_is_sent_again_in_its_own_series() -> None:
+    (point,) = (
+        one
+        for one in points_of(replace(BATCH, queues=(QueueIncrement(HTB, 1000),)))
+        if one.measurement == "qdisc"
+    )
+    assert set(point.tags) == {"router", "interface", "kind", "handle", "parent"}
+
+
 def test_an_event_stands_at_its_own_time_with_its_end_in_milliseconds() -> None:
     lines = [one.decode() for one in encode_line_protocol(BATCH) if one.startswith(b"event,")]
     assert lines == [
