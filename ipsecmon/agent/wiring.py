@@ -23,7 +23,7 @@ from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.config import Config, SinkEntry
 from ipsecmon.config.advice import resolve_host
 from ipsecmon.helper.client import Helper
-from ipsecmon.model import CounterKey, line_of
+from ipsecmon.model import CounterKey, bare_name, line_of
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
@@ -172,10 +172,14 @@ class Wired:
         start_ns, end_ns = self.store.last_start_ns(), self.store.last_end_ns()
         if start_ns is None or end_ns is None:
             return {}
-        rows = report(self.folder, start_ns, end_ns).rows
-        return {
-            row.key: row.pending_packets for row in rows if row.pending_packets and row.key not in self.lines
+        told = {row.key: row.pending_packets for row in report(self.folder, start_ns, end_ns).rows}
+        tapped = {tap.key for tap in self.plan.taps()}
+        own = {
+            key: packets - sum(told.get(one, 0) for one in self.lines.get(key, ()))
+            for key, packets in told.items()
+            if key not in self.lines or key in tapped
         }
+        return {key: packets for key, packets in own.items() if packets > 0}
 
 
 def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path] = None) -> Wired:
@@ -249,21 +253,17 @@ def with_parts(
 ) -> dict[CounterKey, list[CounterKey]]:
     """The lines with those of the keys that the plan does not count as parts too.
 
-    A part that has no line in its name was of the only one, which the first one is taken to be.
+    A part that has no line in its name was of the only one, which the first one is taken to be. Others are in
+    the line and in the bare name that theirs has, also where these are no sums any more.
     """
-    others = sorted(set(keys) - {tap.key for tap in plan.taps()})
-    first = config.lines[0].name
-    return {
-        line: [
-            *parts,
-            *(
-                one
-                for one in others
-                if one not in parts and one[1:] == line[1:] and (line_of(one.name) or first) == line.name
-            ),
-        ]
-        for line, parts in lines.items()
-    }
+    found = {line: list(parts) for line, parts in lines.items()}
+    for one in sorted(set(keys) - {tap.key for tap in plan.taps()}):
+        its_line = line_of(one.name)
+        for name in (its_line, bare_name(one.name)) if its_line else (config.lines[0].name,):
+            key = one._replace(name=name)
+            if (its_line or key in found) and one not in found.setdefault(key, []):
+                found[key].append(one)
+    return found
 
 
 def _told(entry: SinkEntry) -> str:
