@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ from ipsecmon.sources.tc import TcSource
 from ipsecmon.sources.warriors import WarriorNames
 from ipsecmon.sources.xfrm import XfrmSource
 from ipsecmon.sources.xfrm_stat import read_xfrm_stat
-from ipsecmon.store import Spool, Store, report
+from ipsecmon.store import LINE_NAMES, Spool, Store, report
 
 __all__ = ["Outlet", "Wired", "build_wired"]
 
@@ -155,6 +156,13 @@ class Wired:
         """Counters of an earlier config are read once more: what passed since belongs to the line."""
         self.rules.know({object_name(key): key for key in keys}, self.store.readings())
         self.lines = with_parts(self.lines, keys, self.plan, self.config)
+
+    def remember_lines(self) -> None:
+        """Their names, so that a line that is renamed is never taken for a part. Raises StoreError."""
+        before = json.loads(self.store.state(LINE_NAMES) or "[]")
+        names = sorted({*before, *(line.name for line in self.config.lines)})
+        if names != before:
+            self.store.set_state(LINE_NAMES, json.dumps(names))
 
     def lines_of(self, config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
         """A new config's lines; what were parts until now and are none any more stay in their sums."""

@@ -13,6 +13,7 @@ from ipsecmon.store.history import RESOLUTIONS_S
 from ipsecmon.store.hours import HOUR_NS, hour_batches
 from ipsecmon.store.kept import first_kept_ns, kept_batches
 from ipsecmon.store.layers import LayerRow, layer_rows
+from ipsecmon.store.line_names import LINE_NAMES, line_names
 from ipsecmon.store.notices import StoreState
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
@@ -28,6 +29,7 @@ __all__ = [
     "ALL_PEERS",
     "DEFAULT_MAX_OCTETS",
     "HOUR_NS",
+    "LINE_NAMES",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
     "WAL_MAX_OCTETS",
@@ -51,6 +53,7 @@ __all__ = [
     "hour_batches",
     "kept_batches",
     "layer_rows",
+    "line_names",
     "report",
     "timelines",
     "tunnel_report",

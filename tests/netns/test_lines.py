@@ -201,3 +201,25 @@ def test_what_passed_on_two_lines_while_no_agent_ran_is_in_the_bare_name(
         assert rows["T2", way, "wire"]["packets"] == sum(packets[:2])
         assert rows["voip", way, "wire"]["packets"] == sum(packets) + sum(packets[:2])
     assert unaccounted(rows) == []
+
+
+@pytest.mark.parametrize("by_reload", [True, False])
+def test_a_line_under_a_new_name_has_its_old_one_not_as_a_part(
+    topology: Topology, agent: Agent, by_reload: bool
+) -> None:
+    agent.configure(line=TWO[0])
+    agent.start()
+    sent = [send(topology, 50)]
+    agent.configure(line={**TWO[0], "name": "DSL"})
+    if by_reload:
+        ask(agent.store, "reload")
+    else:
+        agent.stop()
+        agent.start()
+    sent.append(send(topology, 70))
+    found = line(agent)
+
+    for way in ("in", "out"):
+        packets, octets = (sum(getattr(one, what) for one in sent) for what in ("packets", "octets"))
+        assert parts(found[way]) == {"voip": Volume(packets, octets)}
+        assert found[way]["agreement"] == "agree", found[way]
