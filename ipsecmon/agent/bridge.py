@@ -37,6 +37,7 @@ def bridge(wired: Wired, keeper: Keeper, sas: SavedSas) -> Bridged:
     """Go on where the last run ended, and make a batch of what passed since."""
     saved = wired.store.readings()
     wired.know_saved(list(saved))
+    wired.remember_lines()
     rules = wired.rules.poll()
     if not wired.plan.managed:
         tell_of_other_rules({key: one.birth for key, one in saved.items()}, rules.readings)

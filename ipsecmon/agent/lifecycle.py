@@ -369,6 +369,7 @@ class Agent:
     def _note_change(self) -> None:
         self._wired.queues.follow()
         with contextlib.suppress(StoreError):  # told after the next reload, or at the next start
+            self._wired.remember_lines()
             self._wired.rule_watch.look(self._wired.plan)
 
     def _mark(self, request: Mapping[str, Any], reply: Reply) -> None:

@@ -12,7 +12,7 @@ from ipsecmon.account.line_parts import LineShare, divide, uncertain_parts
 from ipsecmon.account.partition import Agreement, Identity, Volume, identify, less, summed
 from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, How, ObservationPoint, line_of
-from ipsecmon.store import ReportRow, report, tunnel_report
+from ipsecmon.store import ReportRow, line_names, report, tunnel_report
 
 __all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "parts_on", "ways_of"]
 
@@ -81,7 +81,8 @@ def line_reports(config: Config, folder: Path) -> list[LineReport]:
     total = report(folder, 0, _END_OF_TIME_NS)
     uncertain = uncertain_parts(total.rows)
     seconds = (newest.last_end_ns - newest.last_start_ns) / 1e9
-    totals, lasts = _volumes(total.rows), _volumes(last.rows, bridged=False)
+    former = _former_lines(config, folder)
+    totals, lasts = _volumes(total.rows, former), _volumes(last.rows, former, bridged=False)
     return [
         LineReport(
             line, ways_of(line, config.lines, totals, lasts, uncertain), total.start_ns, total.end_ns, seconds
@@ -171,11 +172,18 @@ def _capacity(line: Line, way: Direction) -> Optional[int]:
     return line.capacity.in_bits_per_s if way is Direction.IN else line.capacity.out_bits_per_s
 
 
-def _volumes(rows: Sequence[ReportRow], bridged: bool = True) -> Rows:
-    """bridged: with what passed while no agent ran, which is of no interval."""
+def _former_lines(config: Config, folder: Path) -> frozenset[str]:
+    """Names that lines had and nothing has now: what is told of them is in their parts too."""
+    named = {line.name for line in config.lines} | {counter.name for counter in config.counters}
+    return line_names(folder) - named
+
+
+def _volumes(rows: Sequence[ReportRow], former: Collection[str], bridged: bool = True) -> Rows:
+    """former: lines to leave out. bridged: with what passed while no agent ran, which is of no interval."""
     return {
         row.key: Volume(row.octets, row.packets)
         if bridged
         else Volume(row.octets - row.bridged_octets, row.packets - row.bridged_packets)
         for row in rows
+        if row.key.observed_at is not _WIRE or row.key.name not in former
     }

@@ -285,7 +285,9 @@ class Rounds:
             )
             lines = parts.ledger.lines()
             summands = {part.name for ones in lines.values() for part in ones}
-            derived = self._derived.derive(batch, {line.name for line in lines}, summands)
+            standing = set(parts.ledger.groups().values())
+            names = {line.name for line, ones in lines.items() if not standing.isdisjoint(ones)}
+            derived = self._derived.derive(batch, names, summands)
             batch = replace(batch, increments=(*batch.increments, *derived))
             batch = replace(batch, parts=self._part_series.tell(batch, lines))
             batch = parts.layers.complete(self._agreement.judge(batch, parts.lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from ipsecmon.clock import Clock, SystemClock
 from ipsecmon.config import Config, SinkEntry
 from ipsecmon.config.advice import resolve_host
 from ipsecmon.helper.client import Helper
-from ipsecmon.model import CounterKey, line_of
+from ipsecmon.model import CounterKey, bare_name, line_of
 from ipsecmon.ruleset.model import Plan, object_name
 from ipsecmon.sinks import SINKS, Sink
 from ipsecmon.sinks.delivery import Delivery, DeliveryState
@@ -39,7 +40,7 @@ from ipsecmon.sources.tc import TcSource
 from ipsecmon.sources.warriors import WarriorNames
 from ipsecmon.sources.xfrm import XfrmSource
 from ipsecmon.sources.xfrm_stat import read_xfrm_stat
-from ipsecmon.store import Spool, Store, report
+from ipsecmon.store import LINE_NAMES, Spool, Store, report
 
 __all__ = ["Outlet", "Wired", "build_wired"]
 
@@ -159,6 +160,13 @@ class Wired:
         self.rules.know({object_name(key): key for key in keys}, self.store.readings())
         self.lines = with_parts(self.lines, keys, self.plan, self.config)
 
+    def remember_lines(self) -> None:
+        """Their names, so that a line that is renamed is never taken for a part. Raises StoreError."""
+        before = json.loads(self.store.state(LINE_NAMES) or "[]")
+        names = sorted({*before, *(line.name for line in self.config.lines)})
+        if names != before:
+            self.store.set_state(LINE_NAMES, json.dumps(names))
+
     def lines_of(self, config: Config, plan: Plan) -> dict[CounterKey, list[CounterKey]]:
         """A new config's lines; what were parts until now and are none any more stay in their sums."""
         former = {key for parts in self.lines.values() for key in parts}
@@ -175,10 +183,14 @@ class Wired:
         start_ns, end_ns = self.store.last_start_ns(), self.store.last_end_ns()
         if start_ns is None or end_ns is None:
             return {}
-        rows = report(self.folder, start_ns, end_ns).rows
-        return {
-            row.key: row.pending_packets for row in rows if row.pending_packets and row.key not in self.lines
+        told = {row.key: row.pending_packets for row in report(self.folder, start_ns, end_ns).rows}
+        tapped = {tap.key for tap in self.plan.taps()}
+        own = {
+            key: packets - sum(told.get(one, 0) for one in self.lines.get(key, ()))
+            for key, packets in told.items()
+            if key not in self.lines or key in tapped
         }
+        return {key: packets for key, packets in own.items() if packets > 0}
 
 
 def build_wired(config: Config, plan: Plan, helper: Helper, file: Optional[Path] = None) -> Wired:
@@ -252,21 +264,17 @@ def with_parts(
 ) -> dict[CounterKey, list[CounterKey]]:
     """The lines with those of the keys that the plan does not count as parts too.
 
-    A part that has no line in its name was of the only one, which the first one is taken to be.
+    A part that has no line in its name was of the only one, which the first one is taken to be. Others are in
+    the line and in the bare name that theirs has, also where these are no sums any more.
     """
-    others = sorted(set(keys) - {tap.key for tap in plan.taps()})
-    first = config.lines[0].name
-    return {
-        line: [
-            *parts,
-            *(
-                one
-                for one in others
-                if one not in parts and one[1:] == line[1:] and (line_of(one.name) or first) == line.name
-            ),
-        ]
-        for line, parts in lines.items()
-    }
+    found = {line: list(parts) for line, parts in lines.items()}
+    for one in sorted(set(keys) - {tap.key for tap in plan.taps()}):
+        its_line = line_of(one.name)
+        for name in (its_line, bare_name(one.name)) if its_line else (config.lines[0].name,):
+            key = one._replace(name=name)
+            if (its_line or key in found) and one not in found.setdefault(key, []):
+                found[key].append(one)
+    return found
 
 
 def _told(entry: SinkEntry) -> str:

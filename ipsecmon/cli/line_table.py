@@ -17,7 +17,7 @@ from ipsecmon.cli.layer_sums import Inside, LayerWays
 from ipsecmon.cli.ranges import local_time
 from ipsecmon.cli.render import number, printable, render_total
 from ipsecmon.cli.tunnel_sums import Tunnel
-from ipsecmon.cli.tunnel_table import Answer
+from ipsecmon.cli.tunnel_table import Answer, when_rates_are_of
 from ipsecmon.model import Direction, How, bare_name
 from ipsecmon.units import render_octets, render_rate, render_whole_rate
 
@@ -61,21 +61,21 @@ def print_lines(
     for position, one in enumerate(found):
         if position:
             console.print()
-        _print_line(one, tunnels.router, look, console)
+        _print_line(one, tunnels, look, console)
     if tunnels.tunnels and any(one.start_ns < one.end_ns for one in found):
         console.print()
         _print_tunnels(tunnels, look, console)
 
 
-def _print_line(found: LineReport, router: str, look: _Look, console: Console) -> None:
-    title = Text(f"{printable(router)}: ", style="bold")
+def _print_line(found: LineReport, answer: Answer, look: _Look, console: Console) -> None:
+    title = Text(f"{printable(answer.router)}: ", style="bold")
     title.append(printable(found.line.name), style="bold").append(f" on {found.line.interface}", style="dim")
     console.print(title)
     if found.start_ns == found.end_ns:
         console.print("nothing is recorded yet")
         return
-    since = f"totals since {local_time(found.start_ns)}; rates of {found.seconds:.3g} s"
-    console.print(Text(since, style="dim"))
+    rates = when_rates_are_of(answer, found.seconds, found.end_ns)
+    console.print(Text(f"totals since {local_time(found.start_ns)}; ", style="dim") + rates)
     for direction, way in found.ways.items():
         console.print()
         _print_way(direction, way, found.seconds, look, console)

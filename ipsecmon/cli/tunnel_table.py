@@ -20,7 +20,7 @@ from ipsecmon.model import UNNAMED, Direction
 from ipsecmon.store import TunnelReport
 from ipsecmon.units import render_octets, render_rate
 
-__all__ = ["Answer", "print_table"]
+__all__ = ["Answer", "print_table", "when_rates_are_of"]
 
 _NAME_WIDTH, _NARROW_NAME_WIDTH = 24, 16
 _NARROW = 100
@@ -73,14 +73,17 @@ def print_table(answer: Answer, console: Console, with_links: bool = False) -> N
     _print_notes(answer, console)
 
 
+def when_rates_are_of(answer: Answer, seconds: float, end_ns: int) -> Text:
+    """How long the interval was that rates are of, and how long ago where that is not now."""
+    ago_s = max(0.0, answer.now_s - end_ns / 1e9)
+    if ago_s <= _STALE_INTERVALS * answer.interval_s:
+        return Text(f"rates of {seconds:.3g} s")
+    return Text(f"rates of {seconds:.3g} s, {render_age(ago_s)} ago", style="yellow")
+
+
 def _print_times(answer: Answer, console: Console) -> None:
-    found = answer.found
-    ago_s = max(0.0, answer.now_s - found.last_end_ns / 1e9)
-    is_stale = ago_s > _STALE_INTERVALS * answer.interval_s
-    rates = f"rates of {answer.seconds:.3g} s" + (f", {render_age(ago_s)} ago" if is_stale else "")
-    console.print(
-        Text(f"totals since {local_time(found.start_ns)}; ") + Text(rates, style="yellow" if is_stale else "")
-    )
+    rates = when_rates_are_of(answer, answer.seconds, answer.found.last_end_ns)
+    console.print(Text(f"totals since {local_time(answer.found.start_ns)}; ") + rates)
 
 
 def _fitting(answer: Answer, console: Console) -> Table:

@@ -14,6 +14,7 @@ from ipsecmon.store.history import RESOLUTIONS_S
 from ipsecmon.store.hours import HOUR_NS, hour_batches
 from ipsecmon.store.kept import first_kept_ns, kept_batches
 from ipsecmon.store.layers import LayerRow, layer_rows
+from ipsecmon.store.line_names import LINE_NAMES, line_names
 from ipsecmon.store.notices import StoreState
 from ipsecmon.store.room import DEFAULT_MAX_OCTETS
 from ipsecmon.store.saved import SavedReading
@@ -30,6 +31,7 @@ __all__ = [
     "BUCKET_S",
     "DEFAULT_MAX_OCTETS",
     "HOUR_NS",
+    "LINE_NAMES",
     "MAX_SPOOL_BATCHES",
     "RESOLUTIONS_S",
     "SHIFTS_S",
@@ -54,6 +56,7 @@ __all__ = [
     "hour_batches",
     "kept_batches",
     "layer_rows",
+    "line_names",
     "report",
     "timelines",
     "tunnel_report",

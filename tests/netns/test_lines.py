@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ipsecmon.agent.control import ask
 from tests.netns.agent import Agent, volume
 from tests.netns.backends import BACKENDS
 from tests.netns.books import csv_file, in_file, unaccounted
-from tests.netns.exchange import Volume, exchange_udp
+from tests.netns.exchange import TRAFFIC, Volume, exchange_udp
 from tests.netns.topology import FAR, FAR6, LAN, LAN6, Topology
 
 BOTH = {"name": "T1", "interface": ["wan0", "lan0"]}
@@ -156,4 +157,69 @@ def test_a_second_line_and_its_end_cost_nothing(topology: Topology, agent: Agent
     found = line(agent)
     for way in ("in", "out"):
         assert sum(one["octets"] for one in found[way]["parts"]) == sum(one.octets for one in sent)
+        assert found[way]["agreement"] == "agree", found[way]
+
+
+def start_sending(topology: Topology, packets: int) -> subprocess.Popen[str]:
+    amount = ("--packets", str(packets), "--rate", "4000", "--sizes", "100")
+    return topology.start("lan", *TRAFFIC, "send", FAR, "5060", *amount)
+
+
+@pytest.mark.parametrize("others", [TWO[:1], [*TWO, {"name": "T3", "interface": "lo"}]])
+def test_while_lines_come_and_go_under_traffic_each_name_keeps_its_sum(
+    topology: Topology, agent: Agent, others: list[dict[str, str]]
+) -> None:
+    """Between the last reading and the change of rules counters count that have no line any more."""
+    packets = 8000
+    agent.start()
+    with start_sending(topology, packets) as sending:
+        for wanted in (others, TWO, others, TWO[:1]):
+            agent.configure(line=wanted)
+            ask(agent.store, "reload")
+        sending.wait()
+    rows = agent.counters()
+
+    assert rows["T1", "out", "wire"]["packets"] == rows["voip", "out", "wire"]["packets"] == packets
+    assert 0 < rows["T2", "in", "wire"]["packets"] == rows["voip", "in", "wire"]["packets"] < packets
+
+
+def test_what_passed_on_two_lines_while_no_agent_ran_is_in_the_bare_name(
+    topology: Topology, agent: Agent
+) -> None:
+    agent.start()
+    sent = [send(topology, 50)]
+    agent.stop()
+    sent.append(send(topology, 70))
+    agent.configure(line=TWO[:1])
+    agent.start()
+    sent.append(send(topology, 90))
+    rows = agent.counters()
+
+    packets = [one.packets for one in sent]
+    for way in ("in", "out"):
+        assert rows["T1", way, "wire"]["packets"] == sum(packets)
+        assert rows["T2", way, "wire"]["packets"] == sum(packets[:2])
+        assert rows["voip", way, "wire"]["packets"] == sum(packets) + sum(packets[:2])
+    assert unaccounted(rows) == []
+
+
+@pytest.mark.parametrize("by_reload", [True, False])
+def test_a_line_under_a_new_name_has_its_old_one_not_as_a_part(
+    topology: Topology, agent: Agent, by_reload: bool
+) -> None:
+    agent.configure(line=TWO[0])
+    agent.start()
+    sent = [send(topology, 50)]
+    agent.configure(line={**TWO[0], "name": "DSL"})
+    if by_reload:
+        ask(agent.store, "reload")
+    else:
+        agent.stop()
+        agent.start()
+    sent.append(send(topology, 70))
+    found = line(agent)
+
+    for way in ("in", "out"):
+        packets, octets = (sum(getattr(one, what) for one in sent) for what in ("packets", "octets"))
+        assert parts(found[way]) == {"voip": Volume(packets, octets)}
         assert found[way]["agreement"] == "agree", found[way]

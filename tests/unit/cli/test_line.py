@@ -58,6 +58,13 @@ def test_a_queue_that_dropped_nothing_is_said_where_what_it_carried_is_not_known
     assert "offered 9.0 MB, carried –, the queue dropped nothing" in text
 
 
+def test_old_rates_are_said_to_be_old(report: LineReport) -> None:
+    assert "rates of 10 s\n" in printed(report, 100)
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_lines([report], replace(TUNNELS, now_s=NOW_S + 7_200), console, None)
+    assert "rates of 10 s, 2.0 h ago\n" in console.export_text()
+
+
 def test_json_keeps_its_contract(report: LineReport) -> None:
     document = json.loads(json.dumps(describe_line(report, TUNNELS)))
 
