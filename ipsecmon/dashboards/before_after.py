@@ -185,20 +185,28 @@ def _rates(pair: _Pair, name: str, way: str) -> Json:
     )
 
 
-def _qdisc_over_time(title: str, expression: str, unit: str, bars: bool) -> Json:
+def _qdisc_over_time(title: str, expression: str, unit: str, said: str) -> Json:
+    """Not piled up: a parent's numbers hold its children's."""
     query = over_time("qdisc", expression, [_ON_LINE], ["interface", "direction", "kind", "handle"])
     name = "$tag_interface $tag_direction: $tag_kind $tag_handle"
-    return time_series(title, [curve(query, name)], unit, bars=bars)
+    return titled(time_series(title, [curve(query, name)], unit), said)
 
 
 def _drops_over_time() -> Json:
-    return _qdisc_over_time("Dropped by queueing disciplines, packets", 'sum("drops")', "short", bars=True)
+    return _qdisc_over_time(
+        "Dropped by queueing disciplines, packets",
+        'sum("drops")',
+        "short",
+        "In each bucket of time. A root's packets are those of the classes and queues below it, too.",
+    )
 
 
 def _backlog_over_time() -> Json:
-    panel = _qdisc_over_time("Backlog, octets at most", 'max("backlog_octets")', OCTETS, bars=False)
-    return titled(
-        panel, "What waited at the end of an interval: a level, and the highest one in each bucket."
+    return _qdisc_over_time(
+        "Backlog, octets at most",
+        'max("backlog_octets")',
+        OCTETS,
+        "What waited at the end of an interval: a level, and the highest one in each bucket.",
     )
 
 
