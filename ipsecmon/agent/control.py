@@ -164,10 +164,12 @@ def ask(folder: Path, verb: str, **more: Any) -> Answer:
             raise SourceError(f"not allowed to ask the agent on {folder}: be root or in its group") from error
         except socket.timeout as error:  # another class than TimeoutError on Python 3.9
             raise SourceError(f"the agent on {folder} does not answer: see its log") from error
+        except (ConnectionResetError, BrokenPipeError):  # between connecting and an answer
+            line = b""
         except OSError as error:
             raise NotRunning(f"no agent is running on {folder}: start it with ipsecmon run") from error
     if not line:
-        raise NotRunning(f"the agent on {folder} closed the connection: it is stopping")
+        raise NotRunning(f"the agent on {folder} closed the connection: it is stopping, or asked by many")
     answer: Answer = json.loads(line)
     if "error" in answer:
         raise SourceError(str(answer["error"]))

@@ -206,6 +206,19 @@ def test_connections_beyond_the_limit_are_closed_and_leave_the_others_alone(agen
     assert agent.serve(lambda: ask(agent.folder, "status"))
 
 
+def test_an_agent_that_too_many_ask_is_not_said_to_be_away(agent: Agent) -> None:
+    def many() -> None:
+        open_ones = [agent.connected() for _ in range(MAX_CONNECTIONS)]
+        try:
+            ask(agent.folder, "status")
+        finally:
+            for connection in open_ones:
+                connection.close()
+
+    with pytest.raises(NotRunning, match="closed the connection: it is stopping, or asked by many"):
+        agent.serve(many)
+
+
 def test_a_client_that_is_gone_before_its_answer_breaks_nothing(agent: Agent) -> None:
     def leave() -> None:
         with agent.connected() as connection:
