@@ -7,7 +7,7 @@ Reads the store and nothing else; imports numpy, so who must not load it imports
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -16,6 +16,7 @@ from ipsecmon.account.pairing import HOUR_S, Window, pair, slot_length
 from ipsecmon.agent.compare_bins import NS, Bins, Floats, as_bins, step_of
 from ipsecmon.agent.compare_rows import Kind, RowKey, rows_of
 from ipsecmon.agent.compare_sides import Row, Rows
+from ipsecmon.agent.line import former_lines, is_of
 from ipsecmon.agent.plan import capacities
 from ipsecmon.config import Config
 from ipsecmon.model import LineCapacity
@@ -76,11 +77,11 @@ class Comparison:
 
 def compare_ranges(config: Config, folder: Path, asked: Asked) -> Comparison:
     """Raises StoreError."""
-    before, after, step_s = _read(folder, asked)
+    before, after, step_s = _read(config, folder, asked)
     slot_s = _slot(asked, before, after, step_s)
     if slot_s is None and asked.is_event and asked.is_matched is None:
         asked = _shortened(asked, before, after)
-        before, after, step_s = _read(folder, asked)
+        before, after, step_s = _read(config, folder, asked)
     told_capacities = capacities(config)
     pairing = pair(before.window, after.window, slot_s)
     rows = Rows((before.window, after.window), slot_s, pairing, asked.seed, told_capacities).compared(
@@ -101,11 +102,16 @@ def compare_ranges(config: Config, folder: Path, asked: Asked) -> Comparison:
     )
 
 
-def _read(folder: Path, asked: Asked) -> tuple[Bins, Bins, float]:
-    """Both windows, and the seconds of their intervals."""
-    before, after = found = timelines(folder, [asked.before, asked.after])
+def _read(config: Config, folder: Path, asked: Asked) -> tuple[Bins, Bins, float]:
+    """Both windows, and the seconds of their intervals. Sums of lines under names of old are left out."""
+    former = former_lines(config, folder)
+    found = [
+        replace(one, counters={key: rows for key, rows in one.counters.items() if not is_of(former, key)})
+        for one in timelines(folder, [asked.before, asked.after])
+    ]
     step_s = step_of(found)
-    return as_bins(before, step_s), as_bins(after, step_s), step_s
+    before, after = (as_bins(one, step_s) for one in found)
+    return before, after, step_s
 
 
 def _slot(asked: Asked, before: Bins, after: Bins, step_s: float) -> Optional[int]:

@@ -14,7 +14,17 @@ from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, How, ObservationPoint, line_of
 from ipsecmon.store import ReportRow, line_names, report, tunnel_report
 
-__all__ = ["Identity", "LinePart", "LineReport", "LineWay", "line_reports", "parts_on", "ways_of"]
+__all__ = [
+    "Identity",
+    "LinePart",
+    "LineReport",
+    "LineWay",
+    "former_lines",
+    "is_of",
+    "line_reports",
+    "parts_on",
+    "ways_of",
+]
 
 _END_OF_TIME_NS = 2**62
 _WAYS = (Direction.IN, Direction.OUT)
@@ -81,7 +91,7 @@ def line_reports(config: Config, folder: Path) -> list[LineReport]:
     total = report(folder, 0, _END_OF_TIME_NS)
     uncertain = uncertain_parts(total.rows)
     seconds = (newest.last_end_ns - newest.last_start_ns) / 1e9
-    former = _former_lines(config, folder)
+    former = former_lines(config, folder)
     totals, lasts = _volumes(total.rows, former), _volumes(last.rows, former, bridged=False)
     return [
         LineReport(
@@ -172,10 +182,15 @@ def _capacity(line: Line, way: Direction) -> Optional[int]:
     return line.capacity.in_bits_per_s if way is Direction.IN else line.capacity.out_bits_per_s
 
 
-def _former_lines(config: Config, folder: Path) -> frozenset[str]:
+def former_lines(config: Config, folder: Path) -> frozenset[str]:
     """Names that lines had and nothing has now: what is told of them is in their parts too."""
     named = {line.name for line in config.lines} | {counter.name for counter in config.counters}
     return line_names(folder) - named
+
+
+def is_of(former: Collection[str], key: CounterKey) -> bool:
+    """Whether it is the sum of such a line."""
+    return key.observed_at is _WIRE and key.name in former
 
 
 def _volumes(rows: Sequence[ReportRow], former: Collection[str], bridged: bool = True) -> Rows:
@@ -185,5 +200,5 @@ def _volumes(rows: Sequence[ReportRow], former: Collection[str], bridged: bool =
         if bridged
         else Volume(row.octets - row.bridged_octets, row.packets - row.bridged_packets)
         for row in rows
-        if row.key.observed_at is not _WIRE or row.key.name not in former
+        if not is_of(former, row.key)
     }

@@ -26,6 +26,7 @@ from ipsecmon.model import (
     TunnelKey,
 )
 from ipsecmon.qos import Event, EventKind, QueueIncrement, QueueKey, QueuePlace
+from ipsecmon.store import LINE_NAMES
 from tests.unit.store.store_cases import DAY_S, NS, T0_S, batch, commit, opened
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -145,6 +146,17 @@ def test_the_line_tells_drops_and_how_full_it_was(qos: Path, config_file: Path) 
     assert line["before"]["mean_bits_per_s"] == 320_000
     assert line["before"]["share_above_90_percent"] == 0  # of 1 Mbit/s
     assert line["before"]["octets"] == 400 * PACKET * HOUR_S // STEP_S
+
+
+def test_a_line_under_a_new_name_has_its_old_one_not_as_a_part(qos: Path, config_file: Path) -> None:
+    truth = answer(config_file)
+    with opened(qos / "store") as store:
+        store.set_state(LINE_NAMES, '["T1", "DSL"]')
+    config_file.write_text(config_file.read_text().replace("T1", "DSL"))
+    document = answer(config_file)
+    for name in ("mean", "before", "after"):
+        assert row(document, "in", "line", "DSL")[name] == row(truth, "in", "line", "T1")[name]
+    assert not [one for one in document["rows"] if one["kind"] == "part" and one["name"] == "T1"]
 
 
 def test_the_inside_of_tunnels_has_its_path_loss_and_queues_their_drops(qos: Path, config_file: Path) -> None:
