@@ -18,16 +18,18 @@ from ipsecmon.store import events
 
 __all__ = ["events_command", "tell_event"]
 
+_END_OF_TIME_NS = (1 << 63) - 1  # marks may be of what is planned
+
 
 @click.command("events")
 @config_option
 @click.option("--since", metavar="DURATION", default="30d", show_default=True, help="How far back.")
 @json_option
 def events_command(config_file: Path, since: str, as_json: bool) -> None:
-    """List changes of queueing disciplines and of our rules, and marks, oldest first."""
+    """List changes of queueing disciplines and of our rules, and marks, planned ones too; oldest first."""
     config = load(config_file)
     asked = chosen_range({"--since": since}, None, time.time_ns())
-    found = events(Path(config.store.path), asked.start_ns, asked.end_ns)
+    found = events(Path(config.store.path), asked.start_ns, _END_OF_TIME_NS)
     if as_json:
         click.echo(json.dumps({"router": config.router, "events": list(map(tell_event, found))}, indent=2))
         return

@@ -19,7 +19,7 @@ from ipsecmon.cli.rates import Rate, capacity_of
 from ipsecmon.cli.render import POINTS, number
 from ipsecmon.config import Config, Line
 from ipsecmon.model import CounterKey, Direction, ObservationPoint
-from ipsecmon.units import render_rate
+from ipsecmon.units import render_rate, render_whole_rate
 
 __all__ = ["HISTORY", "Gauges", "bar", "sparkline"]
 
@@ -104,7 +104,7 @@ class Gauges:
             Text(way.value, style="dim"),
             bar(share, gauge_width, _colour(share) if capacity else "cyan", self._plain, track=True),
             Text(f"{share:6.1%}" if rate and capacity else "", style=_colour(share)),
-            known + Text(f" of {render_rate(capacity)}" if capacity else "", style="dim"),
+            known + Text(f" of {render_whole_rate(capacity)}" if capacity else "", style="dim"),
             sparkline(self._past[key], full, spark_width, self._plain),
         ]
 

@@ -47,6 +47,12 @@ def test_a_mark_waits_in_the_store_and_is_listed(config_file: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_what_is_planned_is_listed_too(config_file: Path) -> None:
+    assert mark(config_file, "maintenance", "--at", "2099-11-22T14:30").exit_code == 0
+    assert "2099-11-22" in listed(config_file) and "maintenance" in listed(config_file)
+
+
+@pytest.mark.usefixtures("store")
 def test_without_events_that_is_said(config_file: Path) -> None:
     assert listed(config_file, "--since", "2d") == "no event in the last 2d\n"
 

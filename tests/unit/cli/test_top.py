@@ -75,7 +75,7 @@ def test_without_a_terminal_it_prints_once(
 ) -> None:
     answers(agent, 1000, 2000)
     printed = run(monkeypatch, agent, config_file, arguments).stdout
-    assert "8.0 kbit/s of 1.0 Mbit/s" in printed
+    assert "8.0 kbit/s of 1 Mbit/s" in printed
     assert "q quits" not in printed and "\x1b" not in printed
 
 
