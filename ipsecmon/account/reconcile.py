@@ -65,8 +65,10 @@ def reconcile(
     increments: Iterable[Increment], tunnels: Iterable[TunnelIncrement], length_ns: int, skew_ns: int
 ) -> list[Reconciliation]:
     """Every counter that rules have, and every tunnel, peers summed; but for those where nothing passed."""
-    rules = {one.key: one for one in increments if one.key.observed_at not in NOT_BY_RULES}
-    found = [reconcile_copies(one) for one in rules.values()]
+    every = list(increments)
+    rules = {one.key: one for one in every if one.key.observed_at not in NOT_BY_RULES}
+    were_gone = any(one.packets for one in every if one.key.observed_at is ObservationPoint.RULES_GONE)
+    found = [reconcile_copies(one, were_gone) for one in rules.values()]
     by_name: dict[str, list[TunnelIncrement]] = {}
     for one in tunnels:
         by_name.setdefault(one.key.tunnel, []).append(one)
@@ -77,17 +79,19 @@ def reconcile(
     return [one for one in found if one.expected_octets or one.seen_octets or one.lost_packets]
 
 
-def reconcile_copies(rule: Increment) -> Reconciliation:
+def reconcile_copies(rule: Increment, were_gone: bool = False) -> Reconciliation:
     """The kernel counter of a rule, and the copies that it made.
 
     Copies came, are lost, are on their way or were never made (bridged). Any more are of packets that were
-    counted before: they were on their way when this span began.
+    counted before: they were on their way when this span began; or, where rules were_gone, by a rule that
+    took its count with it.
     """
     missing = rule.lost_packets + rule.pending_packets
     before = max(0, rule.nflog_packets + missing + rule.bridged_packets - rule.packets)
     least = rule.bridged_octets + _LEAST * missing - _MOST * before
     most = rule.bridged_octets + _MOST * (missing + rule.bridged_packets) - _LEAST * before
-    reason = Reason.LOSS if rule.lost_packets else Reason.BRIDGED if rule.bridged_packets else Reason.SKEW
+    plain = Reason.RULES_GONE if were_gone and before else Reason.SKEW
+    reason = Reason.LOSS if rule.lost_packets else Reason.BRIDGED if rule.bridged_packets else plain
     found = Reconciliation(
         rule.key, Pair.RULE_NFLOG, rule.octets, rule.nflog_octets, lost_packets=rule.lost_packets
     )

@@ -61,6 +61,12 @@ def test_copies_that_are_known_to_be_missing_are_explained(copies: Increment, re
     assert said(reconcile_copies(copies)) == (Word.EXPLAINED, reason, 0)
 
 
+def test_copies_of_a_rule_that_took_its_count_with_it_are_explained() -> None:
+    gone = Increment(CounterKey("wan0", WEB.direction, ObservationPoint.RULES_GONE), 514, 2)
+    (found,) = reconcile([gone, Increment(WEB, 1000, 10, 1200, 12)], (), 10 * NS, 0)
+    assert said(found) == (Word.EXPLAINED, Reason.RULES_GONE, 0)
+
+
 @pytest.mark.parametrize(
     ("copies", "unexplained"),
     [
