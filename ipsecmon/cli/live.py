@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
@@ -16,6 +17,7 @@ from rich.text import Text
 from ipsecmon.agent.control import Totals
 from ipsecmon.cli.rates import Rate, rates
 from ipsecmon.cli.render import POINTS, number
+from ipsecmon.cli.streams import forget_if_gone
 from ipsecmon.config import Config
 from ipsecmon.model import CounterKey, Direction, Increment, ObservationPoint
 from ipsecmon.units import render_octets, render_rate
@@ -41,13 +43,15 @@ class LiveTable:
         self._live = Live(console=Console(), auto_refresh=False, transient=False)
 
     def show(self, look: Totals) -> None:
-        self._live.start()  # at the first look: an agent that cannot start leaves the terminal as it is
-        self._live.update(self._fitting(look), refresh=True)
+        with contextlib.suppress(OSError):  # of a terminal that has gone: a hangup tells
+            self._live.start()  # at the first look: an agent that cannot start leaves the terminal as it is
+            self._live.update(self._fitting(look), refresh=True)
         self._before = look
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # of a terminal that has gone
+        with contextlib.suppress(OSError):
             self._live.stop()
+        forget_if_gone(sys.stdout)
 
     def _fitting(self, look: Totals) -> Table:
         """With as many columns as have room: half a number is worse than none."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import importlib
 import io
-import os
 import sys
 from typing import Any, Optional
 
 import click
 
 from ipsecmon import __version__
+from ipsecmon.cli.streams import forget, forget_if_gone
 from ipsecmon.errors import IpsecmonError
 
 __all__ = ["cli", "main"]
@@ -53,15 +53,9 @@ class _Group(click.Group):
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
-            _forget_output()
+            forget(sys.stdout)
             click.echo(f"ipsecmon: the output cannot be written: {error.strerror}", err=True)
             sys.exit(1)
-
-
-def _forget_output() -> None:
-    """Python would try once more to write what is left, and say at its end that it can't."""
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a device
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,4 +67,7 @@ def cli() -> None:
 def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the locale cannot write
-    cli(prog_name="ipsecmon")
+    try:
+        cli(prog_name="ipsecmon")
+    finally:
+        forget_if_gone(sys.stderr)

@@ -51,11 +51,19 @@ def tables(topology: Topology) -> str:
     return topology.run("router", "nft", "list", "tables")
 
 
-def test_a_closed_terminal_ends_a_run_without_a_config_which_leaves_nothing(topology: Topology) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_closed_terminal_ends_a_run_without_a_config_which_leaves_nothing(
+    topology: Topology, is_late: bool
+) -> None:
+    """is_late: the next picture is due before it has heard of that."""
     topology.ip("router", "route add default via 203.0.113.2")
     process, terminal = launch(topology)
     assert "ipsecmon_live" in tables(topology)
+    if is_late:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
     os.close(terminal)
+    process.send_signal(signal.SIGCONT)
 
     assert process.wait(LIMIT_S) == 0
     assert tables(topology) == ""

@@ -126,7 +126,7 @@ def test_the_rate_that_tc_shapes_to_is_the_capacity(topology: Topology, agent: A
         under = ("parent", parent, "classid", classid, "htb", "rate", "1544kbit")
         topology.run("router", "tc", "class", "add", "dev", "wan0", *under)
 
-    assert "in 1.5 Mbit/s, out 1.5 Mbit/s" in checked(topology, agent, init(topology))
+    assert "in 1544 kbit/s, out 1544 kbit/s" in checked(topology, agent, init(topology))
 
 
 def test_inside_networks_are_told_as_examples(topology: Topology) -> None:
