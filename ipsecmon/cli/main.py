@@ -70,4 +70,4 @@ def main() -> None:
     try:
         cli(prog_name="ipsecmon")
     finally:
-        forget_if_gone(sys.stderr)
+        forget_if_gone(sys.stdout, sys.stderr)

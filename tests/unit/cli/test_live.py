@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
-import sys
 
 import pytest
 from rich.console import Console
@@ -68,18 +65,3 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_half_number(
     assert [one for one in HEADINGS if f" {one} " in f"{heading}  "] == [
         one for one in HEADINGS if one not in left_out
     ]
-
-
-def test_a_terminal_that_has_gone_is_no_error_and_leaves_nothing_to_write(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ours, its = pty.openpty()
-    with os.fdopen(its, "w") as stdout:
-        monkeypatch.setattr(sys, "stdout", stdout)
-        made = LiveTable(parse(CONFIG, "test"))
-        first, second = looks(193_000, 1_234_567)
-        made.show(first)
-        os.close(ours)
-        made.show(second)
-        made.close()
-        stdout.flush()
