@@ -17,7 +17,7 @@ VENV ?= .venv
 PYTEST := $(VENV)/bin/python -m pytest -q
 SIDE_BY_SIDE := -n 2 --dist loadfile
 EXACT := tests/guest/test_xfrm.py::test_totals_are_exact_through_rekeys_deletions_and_polls_at_any_moment
-SAS := $(addprefix tests/guest/test_,$(addsuffix .py,agreement ike_names init layers no_key replay_window \
+SAS := $(addprefix tests/guest/test_,$(addsuffix .py,agreement ike_names init layers naming no_key replay_window \
   sa_readers sa_source shares tunnels tunnel_rekeys tunnel_restarts xfrm))
 AS_ROOT := scripts/as-root
 PYTHONS ?= 3.9 3.11 3.13
@@ -57,8 +57,10 @@ check: venv
 test-unit: venv
 	@$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/property tests/repo --junitxml=build/unit.xml
 
+# three at once, as they wait much; the longest first
 test-netns: venv
-	@$(PYTEST) $(SIDE_BY_SIDE) tests/netns --junitxml=build/netns.xml
+	@$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder $(addprefix tests/netns/test_,outage.py kill.py restart.py) \
+	  tests/netns --junitxml=build/netns.xml
 
 # two guests, each with a CPU of its own where there are two, that take about as long: the second reads SAs, and
 # SAS may be evened out but for what loads esp4_offload (test_blind_rules, test_doctor)
