@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ipsecmon.dashboards import line_parts, months_vpn, variables
 from ipsecmon.dashboards.influxql import (
-    IN,
-    OUT,
     chosen,
     of_hours_per_day,
     per_day,
@@ -13,6 +13,14 @@ from ipsecmon.dashboards.influxql import (
     per_tag,
 )
 from ipsecmon.dashboards.layout import band, build_dashboard, heading
+from ipsecmon.dashboards.line_panels import (
+    DIRECTIONS,
+    SUM,
+    parts_of_line,
+    share_of_vpn,
+    shares_over_time,
+    totals,
+)
 from ipsecmon.dashboards.look import (
     CAPACITY,
     CLEAR_PARTS,
@@ -46,8 +54,6 @@ from ipsecmon.dashboards.panels import (
 __all__ = ["UID", "build"]
 
 UID = "ipsecmon-months"
-_DIRECTIONS = (("in", IN), ("out", OUT))
-_SUM = 'sum("octets")'
 _RATE = 'sum("octets") * 8.0 / 3600'  # of an hour
 _CAPACITY = 'max("capacity_bits_per_s")'
 _BUSIEST = 10
@@ -71,11 +77,16 @@ def build() -> Json:
         ],
         [
             band(4, *_figures()),
-            band(11, *(_line(name, way) for name, way in _DIRECTIONS)),
-            band(9, _shares(), _parts_table(), widths=(10, 14)),
+            band(11, *(_line(name, way) for name, way in DIRECTIONS)),
+            band(
+                9,
+                shares_over_time("VPN's share of the line, each day", _per_day),
+                _parts_table(),
+                widths=(10, 14),
+            ),
             heading("How full the line was"),
-            band(8, *(_hours_of_days(name, way) for name, way in _DIRECTIONS)),
-            band(11, *(_busiest_hours(name, way) for name, way in _DIRECTIONS)),
+            band(8, *(_hours_of_days(name, way) for name, way in DIRECTIONS)),
+            band(11, *(_busiest_hours(name, way) for name, way in DIRECTIONS)),
             heading("The VPN"),
             *months_vpn.bands(),
             heading("Counters and interfaces"),
@@ -88,26 +99,10 @@ def build() -> Json:
 
 def _figures() -> list[Json]:
     return [
-        *(_share(name, way) for name, way in _DIRECTIONS),
-        *(_fullest(name, way) for name, way in _DIRECTIONS),
-        stat(
-            "VPN on the line", [_octets(line_parts.VPN, "VPN")], OCTETS, [of_name("VPN", fixed(VPN_COLOUR))]
-        ),
-        stat("All else", [_octets(line_parts.NOT_VPN, "other")], OCTETS),
+        *(share_of_vpn("part_1h", name, way) for name, way in DIRECTIONS),
+        *(_fullest(name, way) for name, way in DIRECTIONS),
+        *totals("part_1h"),
     ]
-
-
-def _octets(parts: str, alias: str) -> Json:
-    return curve(per_tag("part_1h", _SUM, [line_parts.LINE, parts]), alias)
-
-
-def _share(name: str, way: str) -> Json:
-    targets = [
-        curve(per_tag("part_1h", _SUM, [line_parts.LINE, way, line_parts.VPN]), "VPN"),
-        curve(per_tag("part_1h", _SUM, [line_parts.LINE, way]), "line"),
-    ]
-    steps = [joined_by_time(), *ratio("VPN", "line", "share")]
-    return stat(f"VPN's share, {name}", targets, SHARE) | {"transformations": steps}
 
 
 def _fullest(name: str, way: str) -> Json:
@@ -128,40 +123,26 @@ def _used(way: str) -> list[Json]:
     ]
 
 
-def _line(name: str, way: str) -> Json:
-    where = [line_parts.LINE, way]
-    targets = [
-        curve(per_day("part_1h", _SUM, [*where, line_parts.VPN]), "VPN"),
-        curve(per_day("part_1h", _SUM, [*where, line_parts.CLEAR], ["part"]), "$tag_part"),
-        curve(per_day("part_1h", _SUM, [*where, line_parts.OTHER]), "other"),
-    ]
-    colours = [*CLEAR_PARTS, of_name("VPN", fixed(VPN_COLOUR))]
-    panel = time_series(f"Line {name}, octets a day", targets, OCTETS, colours, bars=True)
-    return titled(panel, f"Disjoint parts; outbound what was offered to the qdisc. {_CUT}")
+def _per_day(where: Sequence[str], by: Sequence[str]) -> str:
+    return per_day("part_1h", SUM, where, by)
 
 
 def _shares() -> Json:
-    targets = [
-        curve(per_day("part_1h", _SUM, [line_parts.LINE, way, *parts]), alias)
-        for name, way in _DIRECTIONS
-        for parts, alias in (((line_parts.VPN,), f"VPN {name}"), ((), f"line {name}"))
-    ]
-    colours = [of_name("in", fixed(IN_COLOUR)), of_name("out", fixed(OUT_COLOUR))]
-    panel = time_series("VPN's share of the line, each day", targets, SHARE, colours, more={"max": 1})
-    return panel | {
-        "transformations": [
-            joined_by_time(),
-            *ratio("VPN in", "line in", "in", keep=True),
-            *ratio("VPN out", "line out", "out", keep=True),
-            {"id": "filterFieldsByName", "options": {"include": {"names": ["Time", "in", "out"]}}},
-        ]
-    }
+    return shares_over_time("VPN's share of the line, each day", _per_day)
+
+
+def _line(name: str, way: str) -> Json:
+    colours = [*CLEAR_PARTS, of_name("VPN", fixed(VPN_COLOUR))]
+    panel = time_series(
+        f"Line {name}, octets a day", parts_of_line(_per_day, way), OCTETS, colours, bars=True
+    )
+    return titled(panel, f"Disjoint parts; outbound what was offered to the qdisc. {_CUT}")
 
 
 def _parts_table() -> Json:
     targets = [
-        columns(per_tag("part_1h", f'{_SUM} AS "octets {name}"', [line_parts.LINE, way], ["part"]))
-        for name, way in _DIRECTIONS
+        columns(per_tag("part_1h", f'{SUM} AS "octets {name}"', [line_parts.LINE, way], ["part"]))
+        for name, way in DIRECTIONS
     ]
     shown = {"part": "Part", "octets in": "In", "octets out": "Out", "both": "Both"}
     steps = [*side_by_side(), total("octets in", "octets out", "both")]
@@ -199,7 +180,7 @@ def _busiest_hours(name: str, way: str) -> Json:
 def _counters() -> Json:
     by = ("counter", "observed_at")
     targets = [
-        columns(per_tag("counter_1h", f'{_SUM} AS "octets {name}"', [way], by)) for name, way in _DIRECTIONS
+        columns(per_tag("counter_1h", f'{SUM} AS "octets {name}"', [way], by)) for name, way in DIRECTIONS
     ]
     shown = {"counter": "Counter", "observed_at": "Observed at", "octets in": "In", "octets out": "Out"}
     panel = table(
@@ -210,7 +191,7 @@ def _counters() -> Json:
 
 def _interface() -> Json:
     targets = [
-        curve(per_day("interface_1h", _SUM, [chosen("interface"), way]), name) for name, way in _DIRECTIONS
+        curve(per_day("interface_1h", SUM, [chosen("interface"), way]), name) for name, way in DIRECTIONS
     ]
     colours = [of_name("in", fixed(IN_COLOUR)), of_name("out", fixed(OUT_COLOUR))]
     panel = time_series("Interface, octets a day", targets, OCTETS, colours, bars=True)

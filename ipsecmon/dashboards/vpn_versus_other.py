@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ipsecmon.dashboards import line_parts, variables
 from ipsecmon.dashboards.influxql import (
-    IN,
     INNER,
-    OUT,
     bits_per_s,
     is_tag,
     over_time,
     per_tag,
 )
 from ipsecmon.dashboards.layout import band, build_dashboard, heading
+from ipsecmon.dashboards.line_panels import (
+    DIRECTIONS,
+    SUM,
+    parts_of_line,
+    share_of_vpn,
+    shares_over_time,
+    totals,
+)
 from ipsecmon.dashboards.look import (
     CAPACITY,
     CLEAR_PARTS,
-    IN_COLOUR,
-    OUT_COLOUR,
     VPN_COLOUR,
     VPN_PARTS,
     Json,
@@ -47,8 +53,6 @@ from ipsecmon.dashboards.panels import (
 __all__ = ["UID", "build"]
 
 UID = "ipsecmon-vpn"
-_DIRECTIONS = (("in", IN), ("out", OUT))
-_SUM = 'sum("octets")'
 _CAPACITY = 'max("capacity_bits_per_s")'
 
 
@@ -65,10 +69,10 @@ def build() -> Json:
         ],
         [
             band(4, *_figures()),
-            band(11, *(_line(name, way) for name, way in _DIRECTIONS)),
-            band(8, _shares(), _tunnel_table(), widths=(8, 16)),
+            band(11, *(_line(name, way) for name, way in DIRECTIONS)),
+            band(8, shares_over_time("VPN's share of the line", _rates), _tunnel_table(), widths=(8, 16)),
             heading("The VPN on the line, by tunnel"),
-            band(9, *(_vpn_parts(name, way) for name, way in _DIRECTIONS)),
+            band(9, *(_vpn_parts(name, way) for name, way in DIRECTIONS)),
             heading("Most octets"),
             band(9, _vpn_by_octets(), _clear_by_octets(), _inner_by_octets()),
         ],
@@ -78,23 +82,14 @@ def build() -> Json:
 
 def _figures() -> list[Json]:
     return [
-        *(_share_of_line(name, way) for name, way in _DIRECTIONS),
-        *(_line_used(name, way) for name, way in _DIRECTIONS),
-        stat(
-            "VPN on the line", [_octets(line_parts.VPN, "VPN")], OCTETS, [of_name("VPN", fixed(VPN_COLOUR))]
-        ),
-        stat("All else", [_octets(line_parts.NOT_VPN, "other")], OCTETS),
+        *(_share_of_line(name, way) for name, way in DIRECTIONS),
+        *(_line_used(name, way) for name, way in DIRECTIONS),
+        *totals("part"),
     ]
 
 
 def _share_of_line(name: str, way: str) -> Json:
-    targets = [
-        curve(per_tag("part", _SUM, [line_parts.LINE, way, line_parts.VPN]), "VPN"),
-        curve(per_tag("part", _SUM, [line_parts.LINE, way]), "line"),
-    ]
-    steps = [joined_by_time(), *ratio("VPN", "line", "share")]
-    panel = stat(f"VPN's share, {name}", targets, SHARE) | {"transformations": steps}
-    return titled(panel, "Of all octets on the line, in the whole range of time.")
+    return titled(share_of_vpn("part", name, way), "Of all octets on the line, in the whole range of time.")
 
 
 def _line_used(name: str, way: str) -> Json:
@@ -112,39 +107,18 @@ def _line_used(name: str, way: str) -> Json:
     return titled(panel | {"transformations": steps}, "The mean rate through the line's `capacity`.")
 
 
-def _octets(parts: str, alias: str) -> Json:
-    return curve(per_tag("part", _SUM, [line_parts.LINE, parts]), alias)
+def _rates(where: Sequence[str], by: Sequence[str]) -> str:
+    return over_time("part", bits_per_s(), where, by)
 
 
 def _line(name: str, way: str) -> Json:
-    where = [line_parts.LINE, way]
     targets = [
-        curve(over_time("part", bits_per_s(), [*where, line_parts.VPN]), "VPN"),
-        curve(over_time("part", bits_per_s(), [*where, line_parts.CLEAR], ["part"]), "$tag_part"),
-        curve(over_time("part", bits_per_s(), [*where, line_parts.OTHER]), "other"),
-        curve(over_time("line", _CAPACITY, where, fill="none"), CAPACITY),
+        *parts_of_line(_rates, way),
+        curve(over_time("line", _CAPACITY, [line_parts.LINE, way], fill="none"), CAPACITY),
     ]
     colours = [*CLEAR_PARTS, of_name("VPN", fixed(VPN_COLOUR)), limit_line()]
     panel = time_series(f"Line {name}", targets, BITS_PER_S, colours, stacked=True)
     return titled(panel, "Disjoint parts, as IP packets on the line; outbound what was offered to the qdisc.")
-
-
-def _shares() -> Json:
-    targets = [
-        curve(over_time("part", bits_per_s(), [line_parts.LINE, way, *parts]), alias)
-        for name, way in _DIRECTIONS
-        for parts, alias in (((line_parts.VPN,), f"VPN {name}"), ((), f"line {name}"))
-    ]
-    colours = [of_name("in", fixed(IN_COLOUR)), of_name("out", fixed(OUT_COLOUR))]
-    panel = time_series("VPN's share of the line", targets, SHARE, colours, more={"max": 1})
-    return panel | {
-        "transformations": [
-            joined_by_time(),
-            *ratio("VPN in", "line in", "in", keep=True),
-            *ratio("VPN out", "line out", "out", keep=True),
-            {"id": "filterFieldsByName", "options": {"include": {"names": ["Time", "in", "out"]}}},
-        ]
-    }
 
 
 def _tunnel_table() -> Json:
@@ -152,7 +126,7 @@ def _tunnel_table() -> Json:
     inner = 'sum("octets") AS "inner {}"'
     targets = [
         columns(query)
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
         for query in (
             per_tag("tunnel", inner.format(name), [way, INNER], ["tunnel"]),
             per_tag(
@@ -207,12 +181,12 @@ def _vpn_parts(name: str, way: str) -> Json:
 
 
 def _vpn_by_octets() -> Json:
-    query = per_tag("part", _SUM, [line_parts.LINE, line_parts.VPN], ["part"])
+    query = per_tag("part", SUM, [line_parts.LINE, line_parts.VPN], ["part"])
     return bar_gauge("VPN on the line, both directions", [curve(query, "$tag_part")], OCTETS, VPN_PARTS)
 
 
 def _clear_by_octets() -> Json:
-    query = per_tag("part", _SUM, [line_parts.LINE, line_parts.NOT_VPN], ["part"])
+    query = per_tag("part", SUM, [line_parts.LINE, line_parts.NOT_VPN], ["part"])
     return bar_gauge(
         "All else on the line, both directions", [curve(query, "$tag_part")], OCTETS, CLEAR_PARTS
     )
@@ -220,6 +194,6 @@ def _clear_by_octets() -> Json:
 
 def _inner_by_octets() -> Json:
     where = [is_tag("observed_at", "inner"), '"counter" !~ /^inner$/']
-    query = per_tag("counter", _SUM, where, ["counter"])
+    query = per_tag("counter", SUM, where, ["counter"])
     panel = bar_gauge("Inside IPsec, both directions", [curve(query, "$tag_counter")], OCTETS, VPN_PARTS)
     return titled(panel, "Named counters; a tunnel's counter holds those of its `inside_tunnel` too.")
