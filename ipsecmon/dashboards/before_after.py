@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from ipsecmon.dashboards import line_parts, variables
 from ipsecmon.dashboards.influxql import (
+    DIRECTIONS,
     EVER,
-    IN,
-    OUT,
+    LIMIT,
     RANGE_MS,
     WHOLE_RANGE,
     bits_per_s,
@@ -51,7 +51,6 @@ from ipsecmon.dashboards.series import CHANGE_KINDS
 __all__ = ["UID", "build"]
 
 UID = "ipsecmon-compare"
-_DIRECTIONS = (("in", IN), ("out", OUT))
 _SHIFT = chosen("shift")
 _BASELINE_BUCKET = "5m"  # ipsecmon.store.BUCKET_S: with shorter ones most would be empty, and rates too high
 _ON_LINE = chosen("line")
@@ -103,13 +102,13 @@ def build() -> Json:
         [
             heading("This range of time, and the same ${shift:text}"),
             band(4, *_figures()),
-            band(11, *(_curves(name, way) for name, way in _DIRECTIONS)),
-            band(9, *(_rates(_SHIFTED, name, way) for name, way in _DIRECTIONS)),
+            band(11, *(_curves(name, way) for name, way in DIRECTIONS)),
+            band(9, *(_rates(_SHIFTED, name, way) for name, way in DIRECTIONS)),
             band(8, _drops_over_time(), _backlog_over_time()),
             band(6, _drops(_SHIFTED)),
             heading("Around a change"),
             band(8, _changes(), _explained(), widths=(17, 7)),
-            band(9, *(_rates(_AROUND, name, way) for name, way in _DIRECTIONS)),
+            band(9, *(_rates(_AROUND, name, way) for name, way in DIRECTIONS)),
             band(6, _drops(_AROUND)),
         ],
         since="now-24h",
@@ -132,7 +131,7 @@ def _figures() -> list[Json]:
             named=True,
         )
         for what, parts, colour in kinds
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
     ]
 
 
@@ -151,7 +150,7 @@ def _curves(name: str, way: str) -> Json:
         curve(over_time("part", rate, [*where, line_parts.NOT_VPN]), "all else"),
         curve(over_time("baseline", rate, [*before, line_parts.VPN]), "VPN before"),
         curve(over_time("baseline", rate, [*before, line_parts.NOT_VPN]), "all else before"),
-        curve(over_time("line", 'max("capacity_bits_per_s")', where, fill="none"), CAPACITY),
+        curve(over_time("line", LIMIT, where, fill="none"), CAPACITY),
     ]
     colours = [
         of_name("VPN", fixed(VPN_COLOUR)),

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Sequence
 from ipsecmon.dashboards.series import SERIES
 
 __all__ = [
+    "DIRECTIONS",
     "EVER",
     "IN",
     "INNER",
+    "LIMIT",
     "OUT",
     "RANGE_MS",
     "ROUTER",
+    "SUM",
     "WHOLE_RANGE",
     "bits_per_s",
     "chosen",
@@ -35,6 +38,9 @@ WHOLE_RANGE = "$timeFilter"
 EVER = "time > 0"
 RANGE_MS = "(${__to} - ${__from})"
 IN, OUT = "\"direction\" = 'in'", "\"direction\" = 'out'"
+DIRECTIONS = (("in", IN), ("out", OUT))
+SUM = 'sum("octets")'
+LIMIT = 'max("capacity_bits_per_s")'
 INNER = "\"observed_at\" = 'inner'"
 
 _DAYS = "fill(none) tz('${zone}')"

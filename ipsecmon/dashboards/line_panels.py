@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipsecmon.dashboards import line_parts
-from ipsecmon.dashboards.influxql import IN, OUT, per_tag
-from ipsecmon.dashboards.look import IN_COLOUR, OUT_COLOUR, VPN_COLOUR, Json, fixed, of_name
+from ipsecmon.dashboards.influxql import DIRECTIONS, SUM, per_tag
+from ipsecmon.dashboards.look import CAPACITY, IN_COLOUR, OUT_COLOUR, VPN_COLOUR, Json, fixed, of_name
 from ipsecmon.dashboards.panels import OCTETS, SHARE, curve, joined_by_time, ratio, stat, time_series
 
-__all__ = ["DIRECTIONS", "SUM", "PartQuery", "parts_of_line", "share_of_vpn", "shares_over_time", "totals"]
+__all__ = ["PartQuery", "parts_of_line", "share_of_vpn", "shares_over_time", "totals", "used_of_line"]
 
-DIRECTIONS = (("in", IN), ("out", OUT))
-SUM = 'sum("octets")'
+_FULL = [(0.7, "orange"), (0.9, "red")]
 
 PartQuery = Callable[[Sequence[str], Sequence[str]], str]
 """A query over time of parts of the line, of conditions and tags."""
@@ -36,6 +35,13 @@ def share_of_vpn(measurement: str, name: str, way: str) -> Json:
     ]
     steps = [joined_by_time(), *ratio("VPN", "line", "share")]
     return stat(f"VPN's share, {name}", targets, SHARE) | {"transformations": steps}
+
+
+def used_of_line(title: str, rate: str, limit: str, calculation: str) -> Json:
+    """rate, limit: queries over time. calculation: of their ratio."""
+    targets = [curve(rate, "rate"), curve(limit, CAPACITY)]
+    panel = stat(title, targets, SHARE, steps=_FULL, empty="no capacity set", calculation=calculation)
+    return panel | {"transformations": [joined_by_time(), *ratio("rate", CAPACITY, "used")]}
 
 
 def parts_of_line(query: PartQuery, way: str) -> list[Json]:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from ipsecmon.dashboards import line_parts, months_vpn, variables
 from ipsecmon.dashboards.influxql import (
+    DIRECTIONS,
+    LIMIT,
+    SUM,
     chosen,
     of_hours_per_day,
     per_day,
@@ -14,12 +17,11 @@ from ipsecmon.dashboards.influxql import (
 )
 from ipsecmon.dashboards.layout import band, build_dashboard, heading
 from ipsecmon.dashboards.line_panels import (
-    DIRECTIONS,
-    SUM,
     parts_of_line,
     share_of_vpn,
     shares_over_time,
     totals,
+    used_of_line,
 )
 from ipsecmon.dashboards.look import (
     CAPACITY,
@@ -44,7 +46,6 @@ from ipsecmon.dashboards.panels import (
     largest,
     ratio,
     side_by_side,
-    stat,
     table,
     time_series,
     titled,
@@ -55,7 +56,6 @@ __all__ = ["UID", "build"]
 
 UID = "ipsecmon-months"
 _RATE = 'sum("octets") * 8.0 / 3600'  # of an hour
-_CAPACITY = 'max("capacity_bits_per_s")'
 _BUSIEST = 10
 _CUT = (
     "Days of the time zone at the head, from whole UTC hours; the range of time cuts its first and last one."
@@ -106,29 +106,15 @@ def _figures() -> list[Json]:
 
 
 def _fullest(name: str, way: str) -> Json:
-    levels = [(0.7, "orange"), (0.9, "red")]
-    panel = stat(
-        f"Busiest hour, {name}", _used(way), SHARE, steps=levels, empty="no capacity set", calculation="max"
-    )
-    steps = [joined_by_time(), *ratio("rate", CAPACITY, "used")]
-    return titled(panel | {"transformations": steps}, "Its mean rate through the line's `capacity`.")
-
-
-def _used(way: str) -> list[Json]:
-    """Rate and capacity of each hour."""
     where = [line_parts.LINE, way]
-    return [
-        curve(per_hour("part_1h", _RATE, where), "rate"),
-        curve(per_hour("line_1h", _CAPACITY, where), CAPACITY),
-    ]
+    panel = used_of_line(
+        f"Busiest hour, {name}", per_hour("part_1h", _RATE, where), per_hour("line_1h", LIMIT, where), "max"
+    )
+    return titled(panel, "Its mean rate through the line's `capacity`.")
 
 
 def _per_day(where: Sequence[str], by: Sequence[str]) -> str:
     return per_day("part_1h", SUM, where, by)
-
-
-def _shares() -> Json:
-    return shares_over_time("VPN's share of the line, each day", _per_day)
 
 
 def _line(name: str, way: str) -> Json:
@@ -154,7 +140,7 @@ def _hours_of_days(name: str, way: str) -> Json:
     targets = [
         curve(of_hours_per_day('max("rate")', rates), "busiest hour"),
         curve(of_hours_per_day('mean("rate")', rates), "mean"),
-        curve(per_day("line_1h", _CAPACITY, [line_parts.LINE, way]), CAPACITY),
+        curve(per_day("line_1h", LIMIT, [line_parts.LINE, way]), CAPACITY),
     ]
     colours = [of_name("busiest hour", fixed("orange")), of_name("mean", fixed("green")), limit_line()]
     panel = time_series(f"Line {name}: rates of each day's hours", targets, BITS_PER_S, colours)
@@ -162,7 +148,7 @@ def _hours_of_days(name: str, way: str) -> Json:
 
 
 def _busiest_hours(name: str, way: str) -> Json:
-    rate, limit = f'{_RATE} AS "rate"', f'{_CAPACITY} AS "{CAPACITY}"'
+    rate, limit = f'{_RATE} AS "rate"', f'{LIMIT} AS "{CAPACITY}"'
     where = [line_parts.LINE, way]
     targets = [columns(per_hour("part_1h", rate, where)), columns(per_hour("line_1h", limit, where))]
     steps = [joined_by_time(), *ratio("rate", CAPACITY, "used", keep=True), *largest("rate", _BUSIEST)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipsecmon.dashboards import line_parts
-from ipsecmon.dashboards.influxql import IN, INNER, OUT, per_day, per_tag
+from ipsecmon.dashboards.influxql import DIRECTIONS, IN, INNER, OUT, SUM, per_day, per_tag
 from ipsecmon.dashboards.layout import Band, band
 from ipsecmon.dashboards.look import TROUBLE, VPN_PARTS, Json, fixed, of_name, prop
 from ipsecmon.dashboards.panels import (
@@ -22,27 +22,25 @@ from ipsecmon.dashboards.panels import (
 
 __all__ = ["bands"]
 
-_DIRECTIONS = (("in", IN), ("out", OUT))
-_SUM = 'sum("octets")'
 _COUNT = "short"
 
 
 def bands() -> list[Band]:
     return [
-        band(11, *(_vpn_parts(name, way) for name, way in _DIRECTIONS)),
+        band(11, *(_vpn_parts(name, way) for name, way in DIRECTIONS)),
         band(8, _inside(), _rekeys(), _path_loss()),
         band(5, _tunnels()),
     ]
 
 
 def _vpn_parts(name: str, way: str) -> Json:
-    query = per_day("part_1h", _SUM, [line_parts.LINE, way, line_parts.VPN], ["part"])
+    query = per_day("part_1h", SUM, [line_parts.LINE, way, line_parts.VPN], ["part"])
     title = f"VPN {name} on the line, octets a day"
     return time_series(title, [curve(query, "$tag_part")], OCTETS, VPN_PARTS, bars=True)
 
 
 def _inside() -> Json:
-    query = per_day("tunnel_1h", _SUM, [INNER], ["tunnel"])
+    query = per_day("tunnel_1h", SUM, [INNER], ["tunnel"])
     panel = time_series(
         "Inside tunnels, octets a day", [curve(query, "$tag_tunnel")], OCTETS, VPN_PARTS, bars=True
     )
@@ -69,7 +67,7 @@ def _tunnels() -> Json:
     )
     targets = [
         columns(per_tag("tunnel_1h", inbound, [INNER, IN], ["tunnel"])),
-        columns(per_tag("tunnel_1h", f'{_SUM} AS "octets out"', [INNER, OUT], ["tunnel"])),
+        columns(per_tag("tunnel_1h", f'{SUM} AS "octets out"', [INNER, OUT], ["tunnel"])),
         columns(per_tag("tunnel_1h", 'sum("rekeys") AS "rekeys"', [INNER], ["tunnel"])),
     ]
     shown = {

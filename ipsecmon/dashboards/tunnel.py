@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipsecmon.dashboards import line_parts, variables
 from ipsecmon.dashboards.influxql import (
+    DIRECTIONS,
     IN,
     INNER,
     OUT,
@@ -36,7 +37,6 @@ __all__ = ["UID", "build"]
 UID = "ipsecmon-tunnel"
 _TUNNEL = chosen("tunnel")
 _PART = chosen("part", "tunnel")
-_DIRECTIONS = (("in", IN), ("out", OUT))
 _COUNT, _TIME = "short", "dateTimeAsIso"
 
 
@@ -123,7 +123,7 @@ def _level(field: str, way: str) -> str:
 def _both_ways(title: str, field: str, expression: str, unit: str, bars: bool = True) -> Json:
     targets = [
         curve(over_time("tunnel", expression.format(field), [_TUNNEL, INNER, way]), name)
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
     ]
     return time_series(title, targets, unit, _direction_colours(), bars=bars)
 
@@ -138,11 +138,11 @@ def _rates() -> Json:
     targets = [
         *(
             curve(over_time("tunnel", bits_per_s(), [_TUNNEL, INNER, way]), f"inside, {name}")
-            for name, way in _DIRECTIONS
+            for name, way in DIRECTIONS
         ),
         *(
             curve(over_time("part", bits_per_s(), [line_parts.LINE, _PART, way]), f"on the line, {name}")
-            for name, way in _DIRECTIONS
+            for name, way in DIRECTIONS
         ),
     ]
     overrides = [
@@ -157,7 +157,7 @@ def _rates() -> Json:
 def _overhead() -> Json:
     targets = [
         curve(over_time(series, bits_per_s(), [*where, way]), f"{alias} {name}")
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
         for series, where, alias in (
             ("part", (line_parts.LINE, _PART), "wire"),
             ("tunnel", (_TUNNEL, INNER), "inner"),
@@ -179,7 +179,7 @@ def _overhead() -> Json:
 
 
 def _sas() -> Json:
-    targets = [curve(_level("sas", way), name) for name, way in _DIRECTIONS]
+    targets = [curve(_level("sas", way), name) for name, way in DIRECTIONS]
     return time_series("SAs alive", targets, _COUNT, _direction_colours(), more={"decimals": 0})
 
 
@@ -224,7 +224,7 @@ def _bounds() -> Json:
 def _layers() -> Json:
     targets = [
         columns(per_tag("layer", f'sum("octets") AS "octets {name}"', [_TUNNEL, way], ["layer"]))
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
     ]
     shown = {"layer": "Layer", "octets in": "Octets in", "octets out": "Octets out"}
     panel = table("Layers", targets, OCTETS, shown, steps=side_by_side())
@@ -241,7 +241,7 @@ def _road_warriors() -> Json:
                 ["warrior"],
             )
         )
-        for name, way in _DIRECTIONS
+        for name, way in DIRECTIONS
     ]
     shown = {
         "warrior": "Who",

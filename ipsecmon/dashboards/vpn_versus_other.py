@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from ipsecmon.dashboards import line_parts, variables
 from ipsecmon.dashboards.influxql import (
+    DIRECTIONS,
     INNER,
+    LIMIT,
+    SUM,
     bits_per_s,
     is_tag,
     over_time,
@@ -14,12 +17,11 @@ from ipsecmon.dashboards.influxql import (
 )
 from ipsecmon.dashboards.layout import band, build_dashboard, heading
 from ipsecmon.dashboards.line_panels import (
-    DIRECTIONS,
-    SUM,
     parts_of_line,
     share_of_vpn,
     shares_over_time,
     totals,
+    used_of_line,
 )
 from ipsecmon.dashboards.look import (
     CAPACITY,
@@ -41,10 +43,8 @@ from ipsecmon.dashboards.panels import (
     curve,
     dash_for_nothing,
     joined_by,
-    joined_by_time,
     link_to,
     ratio,
-    stat,
     table,
     time_series,
     titled,
@@ -53,7 +53,6 @@ from ipsecmon.dashboards.panels import (
 __all__ = ["UID", "build"]
 
 UID = "ipsecmon-vpn"
-_CAPACITY = 'max("capacity_bits_per_s")'
 
 
 def build() -> Json:
@@ -95,16 +94,10 @@ def _share_of_line(name: str, way: str) -> Json:
 def _line_used(name: str, way: str) -> Json:
     """The mean of buckets: what has no data does not count as idle."""
     where = [line_parts.LINE, way]
-    targets = [
-        curve(over_time("part", bits_per_s(), where), "rate"),
-        curve(over_time("line", _CAPACITY, where), CAPACITY),
-    ]
-    levels = [(0.7, "orange"), (0.9, "red")]
-    panel = stat(
-        f"Line used, {name}", targets, SHARE, steps=levels, empty="no capacity set", calculation="mean"
+    panel = used_of_line(
+        f"Line used, {name}", _rates(where, []), over_time("line", LIMIT, where), calculation="mean"
     )
-    steps = [joined_by_time(), *ratio("rate", CAPACITY, "used")]
-    return titled(panel | {"transformations": steps}, "The mean rate through the line's `capacity`.")
+    return titled(panel, "The mean rate through the line's `capacity`.")
 
 
 def _rates(where: Sequence[str], by: Sequence[str]) -> str:
@@ -114,7 +107,7 @@ def _rates(where: Sequence[str], by: Sequence[str]) -> str:
 def _line(name: str, way: str) -> Json:
     targets = [
         *parts_of_line(_rates, way),
-        curve(over_time("line", _CAPACITY, [line_parts.LINE, way], fill="none"), CAPACITY),
+        curve(over_time("line", LIMIT, [line_parts.LINE, way], fill="none"), CAPACITY),
     ]
     colours = [*CLEAR_PARTS, of_name("VPN", fixed(VPN_COLOUR)), limit_line()]
     panel = time_series(f"Line {name}", targets, BITS_PER_S, colours, stacked=True)

@@ -67,7 +67,8 @@ class InterfaceSource:
         self._tc.poll(self._names)
         found = [reading for name in self._names for reading in self._read(name)]
         self._last = {one.key: one for one in found}
-        self._tell(tuple(one for one in self._names if one not in {key.name for key in self._last}))
+        there = {key.name for key in self._last}
+        self._tell(tuple(one for one in self._names if one not in there))
         return found
 
     def gone(self) -> tuple[str, ...]:

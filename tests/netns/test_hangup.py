@@ -61,7 +61,7 @@ def test_a_closed_terminal_ends_a_run_without_a_config_which_leaves_nothing(
     assert "ipsecmon_live" in tables(topology)
     if is_late:
         process.send_signal(signal.SIGSTOP)
-        time.sleep(1.5)
+        time.sleep(1.5)  # there is one each second
     os.close(terminal)
     process.send_signal(signal.SIGCONT)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,10 +53,10 @@ def test_an_acknowledgement_waits_for_a_commit_of_its_own_process_and_calls_it_n
             until_waiting(store.turns, 1)
             yield reading(2000)
 
-        answers: list[object] = []
+        answers: list[Future[None]] = []
         store.commit(batch(10), readings(), ["a"], moment(20))
         pool.shutdown(wait=True)
-        assert [one.exception() for one in answers] == [None]  # type: ignore[attr-defined]
+        assert [one.exception() for one in answers] == [None]
         assert store.backlog("a").batches == 1
 
 
